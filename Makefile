@@ -1,0 +1,93 @@
+# make demo and make test work as the first command on a machine with Python >= 3.10 and a C++
+# compiler: each sets up the environment it needs. make help lists the rest.
+
+PYTHON     ?= python3
+VENV       ?= .venv
+VENV_NEWER ?= .venv-newer
+# The interpreter of make test-gpu: one that has CuPy, Triton and PyTorch for CUDA.
+GPU_PYTHON ?= python3
+# Test processes side by side.
+JOBS       ?= 2
+
+PY     = $(VENV)/bin/python
+# One thread per test process: PyTorch's own threads would fight over the cores.
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS)
+
+CPP_SOURCES   = $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+BUILD_SOURCES = setup.py CMakeLists.txt pyproject.toml constraints.txt $(CPP_SOURCES)
+
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-slow test-newer test-full test-gpu lint format clean distclean
+
+help: ## what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup: $(VENV)/.installed ## the environment, .venv, with pycnn installed in it
+
+demo: setup ## the main job: Xception on a photograph, checked against PyTorch; writes out/
+	$(PY) -m pycnn demo
+
+test: lint ## lint and every test that needs neither a GPU nor minutes
+	$(PYTEST) -m "not gpu and not slow"
+
+test-slow: setup ## the slow tests
+	$(PYTEST) -m "slow and not gpu"
+
+test-newer: $(VENV_NEWER)/.installed ## the smoke tests with the newest numpy and triton
+	OMP_NUM_THREADS=1 $(VENV_NEWER)/bin/python -m pytest -n $(JOBS) -m "smoke and not gpu"
+
+test-full: test test-newer test-slow ## everything that needs no GPU
+
+test-gpu: ## the GPU tests, in the environment of GPU_PYTHON
+	$(GPU_PYTHON) -m pip install -q --no-build-isolation --no-deps -e .
+	$(GPU_PYTHON) -m pytest -m gpu
+
+lint: setup ## ruff, clang-format and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(VENV)/bin/clang-format --dry-run --Werror $(CPP_SOURCES)
+	$(PY) -m mypy
+
+format: setup ## lay out the sources as lint wants them
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+	$(VENV)/bin/clang-format -i $(CPP_SOURCES)
+
+clean: ## remove what a build, a test or the demo left
+	rm -rf build dist out *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -f pycnn/*.so pycnn/_build_info.py $(VENV)/.installed $(VENV_NEWER)/.installed
+	find pycnn kernels tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and remove the environments
+	rm -rf $(VENV) $(VENV_NEWER)
+
+# --- environments ---------------------------------------------------------------------------------
+
+# $(call install,environment,pip options): the build tools, PyTorch, then pycnn and its test tools.
+#
+# PyTorch comes first, in its CPU build where pip's indexes have one, so that nothing after it pulls
+# another. torchvision comes without its requirements, which would replace that build; its images
+# need pillow, which the test extra has.
+define install
+	$(1)/bin/python -m pip install -q $(2) setuptools wheel cmake ninja pybind11
+	$(1)/bin/python -m pip install -q "torch==2.13.0+cpu" 2>$(1)/torch.log || { \
+	    echo "pip's indexes hold no CPU build of PyTorch for this Python; taking the default build," ; \
+	    echo "which on Linux brings several GB of CUDA libraries." ; \
+	    $(1)/bin/python -m pip install torch==2.13.0 ; }
+	$(1)/bin/python -m pip install -q --no-deps torchvision==0.29.2
+	$(1)/bin/python -m pip install -q --no-build-isolation $(2) -e '.[test]'
+	$(1)/bin/python -m compileall -q pycnn kernels
+	touch $@
+endef
+
+%/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "$(PYTHON) is older than Python 3.10, which pycnn needs: make PYTHON=python3.x ..." ; \
+	    exit 1 ; }
+	$(PYTHON) -m venv $*
+
+$(VENV)/.installed: $(BUILD_SOURCES) | $(VENV)/bin/python
+	$(call install,$(VENV),-c constraints.txt)
+
+$(VENV_NEWER)/.installed: $(BUILD_SOURCES) | $(VENV_NEWER)/bin/python
+	$(call install,$(VENV_NEWER),)

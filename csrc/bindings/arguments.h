@@ -1,0 +1,118 @@
+// Python objects into checked C++ values. What does not convert is refused by name, as in
+// common/checks.h, instead of with pybind11's list of overloads.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "common/array.h"
+#include "common/checks.h"
+
+namespace pycnn {
+
+namespace py = pybind11;
+
+// repr(object), short enough for one sentence, whatever the object does.
+inline std::string text_of(py::handle object) {
+    constexpr size_t longest = 80;
+    try {
+        std::string text = py::cast<std::string>(py::repr(object));
+        return text.size() <= longest ? text : text.substr(0, longest) + "...";
+    } catch (const std::exception&) {
+        return std::string("an object of type ") + Py_TYPE(object.ptr())->tp_name;
+    }
+}
+
+// Integers and what has __index__ (NumPy's integers); neither bool nor float.
+inline int64_t int64_arg(py::handle object, const std::string& name) {
+    const char* accepted = "an integer";
+    if (PyBool_Check(object.ptr()) || !PyIndex_Check(object.ptr()))
+        throw TypeError(refusal(name, text_of(object), accepted));
+    auto index = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
+    if (!index) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+        PyErr_Clear();
+        throw TypeError(refusal(name, text_of(object), accepted));
+    }
+    int overflow = 0;
+    const long long value = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
+    if (overflow != 0)
+        throw ValueError(refusal(name, text_of(index), "an integer that fits in 64 bits"));
+    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+    return value;
+}
+
+// The elements of a tuple, a list or another sequence.
+inline py::tuple sequence_arg(py::handle object, const std::string& name,
+                              const std::string& accepted) {
+    if (!PySequence_Check(object.ptr()) || PyUnicode_Check(object.ptr()) ||
+        PyBytes_Check(object.ptr()))
+        throw TypeError(refusal(name, text_of(object), accepted));
+    auto items = py::reinterpret_steal<py::object>(PySequence_Tuple(object.ptr()));
+    if (!items) throw py::error_already_set();
+    return items;
+}
+
+template <size_t Count>
+std::array<int64_t, Count> ints_arg(py::handle object, const std::string& name) {
+    const std::string accepted = std::to_string(Count) + " integers";
+    const py::tuple items = sequence_arg(object, name, accepted);
+    if (items.size() != Count) throw ValueError(refusal(name, text_of(object), accepted));
+    std::array<int64_t, Count> values{};
+    for (size_t i = 0; i < Count; ++i) values[i] = int64_arg(items[i], element(name, i));
+    return values;
+}
+
+// float16 is NumPy's; bfloat16 is registered by ml_dtypes as a void of two bytes, so its name decides.
+inline const DTypeInfo* find_dtype(const py::dtype& dtype) {
+    const char order = dtype.byteorder();
+    if (order != '=' && order != '|') return nullptr;
+    for (const DTypeInfo& d : kDTypes) {
+        if (dtype.itemsize() != d.bytes) continue;
+        if (py::cast<std::string>(dtype.attr("name")) == d.name) return &d;
+    }
+    return nullptr;
+}
+
+inline ArrayView array_arg(py::handle object, const std::string& name) {
+    if (!py::isinstance<py::array>(object))
+        throw TypeError(refusal(name, text_of(object), "a numpy.ndarray"));
+    const auto array = py::reinterpret_borrow<py::array>(object);
+    const DTypeInfo* dtype = find_dtype(array.dtype());
+    if (dtype == nullptr) {
+        std::string names;
+        for (const DTypeInfo& d : kDTypes) names += (names.empty() ? "" : ", ") + std::string(d.name);
+        throw TypeError(refusal(name + "'s dtype", text_of(array.dtype()),
+                                names + " in this machine's byte order"));
+    }
+    if (array.ndim() > kMaxDims)
+        throw ValueError(refusal(name + "'s number of axes", std::to_string(array.ndim()),
+                                 "at most " + std::to_string(kMaxDims)));
+
+    ArrayView view{};
+    view.data = const_cast<void*>(array.data());
+    view.dtype = dtype->dtype;
+    view.writable = array.writeable();
+    view.ndim = static_cast<int>(array.ndim());
+    for (int i = 0; i < view.ndim; ++i) {
+        const int64_t bytes = array.strides(i);
+        if (bytes % dtype->bytes != 0 || bytes == std::numeric_limits<int64_t>::min())
+            throw ValueError(refusal(name + "'s byte stride of axis " + std::to_string(i),
+                                     std::to_string(bytes),
+                                     "a multiple of " + std::to_string(dtype->bytes)));
+        view.shape[i] = array.shape(i);
+        view.strides[i] = bytes / dtype->bytes;
+    }
+    checked_numel(view.shape, view.ndim, (name + "'s number of bytes").c_str());
+    if (reinterpret_cast<uintptr_t>(view.data) % static_cast<uintptr_t>(dtype->bytes) != 0)
+        throw ValueError(refusal(name, "misaligned", "data aligned to its elements, " +
+                                                         std::to_string(dtype->bytes) + " bytes"));
+    return view;
+}
+
+}  // namespace pycnn

@@ -1,0 +1,79 @@
+"""pycnn: convolutional networks on hand-written kernels, checked against PyTorch.
+
+    import pycnn
+    net = pycnn.models.xception()
+    net(pycnn.randn(1, 3, 299, 299)).sum().backward()
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from . import autograd, config, creation, dispatch, dtypes, functional, random
+from .array import channels_last, contiguous_format, preserve_format
+from .autograd import Function, enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
+from .creation import *  # noqa: F403
+from .dispatch import NoKernel, explain, trace, using
+from .dtypes import (
+    bfloat16,
+    bool_,
+    double,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote_types,
+    result_type,
+    set_default_dtype,
+    uint8,
+)
+from .random import get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from .tensor import Tensor
+
+__version__ = "0.1.0"
+
+config.require_installed()
+
+# the functions torch keeps at its top level
+for _family in ("elementwise", "reduction", "shape", "indexing", "linalg", "sorting"):
+    _module = getattr(functional, _family, None)
+    globals().update({_name: getattr(_module, _name) for _name in getattr(_module, "__all__", ())})
+del _family, _module
+
+# imported on first use, so that `import pycnn` stays quick
+_LAZY_MODULES = ("nn", "optim", "models", "references", "testing", "kernels", "study")
+_LAZY_NAMES = {
+    "gradcheck": ("gradcheck", "gradcheck"),
+    "GradcheckError": ("gradcheck", "GradcheckError"),
+    "summary": ("nn.summary", "summary"),
+    "show_config": ("config", "show_config"),
+}
+_TORCH_TOP_LEVEL = (
+    "relu", "softmax", "log_softmax", "dropout", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d",
+    "batch_norm", "max_pool2d", "pixel_shuffle", "prelu", "selu", "celu",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _LAZY_NAMES:
+        module, attribute = _LAZY_NAMES[name]
+        value = getattr(importlib.import_module(f".{module}", __name__), attribute)
+        globals()[name] = value
+        return value
+    if name == "bool":
+        return bool_
+    if name in _TORCH_TOP_LEVEL:
+        return getattr(functional, name)
+    raise AttributeError(f"module 'pycnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES, "bool"})
