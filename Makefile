@@ -20,7 +20,7 @@ BUILD_SOURCES = setup.py CMakeLists.txt pyproject.toml constraints.txt $(CPP_SOU
 .PHONY: help setup demo test test-slow test-newer test-full test-gpu lint format clean distclean
 
 help: ## what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## the environment, .venv, with pycnn installed in it
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from . import array, dispatch
 from .array import Array
-from .dtypes import FLOATING
+from .dtypes import FLOATING, float32
 from .geometry import elementwise_geometry
 
 _grad_enabled: ContextVar[bool] = ContextVar("pycnn_grad_enabled", default=True)
@@ -326,8 +326,42 @@ def check_gradient(node: Function, position: int, edge: tuple[Any, int], gradien
         )
 
 
-# references to a gradient that nobody but the walk holds, counted by sys.getrefcount inside deliver()
-_OWNED_REFERENCES = 4
+class _Probe(Function):
+    """Returns a gradient nobody else refers to, so that is_owned can learn what that looks like."""
+
+    def forward(self, x: Array) -> Array:
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        return array.empty(dy.shape, dy.dtype, array.channels_last)
+
+
+# (references to the gradient, to its base) as is_owned counts them for an array only the walk holds; the interpreter's
+# version decides them, so they are measured once
+_exclusive: tuple[int, int] | None = None
+
+
+def is_owned(gradient: Array) -> bool:
+    """Whether the walk holds the only reference to this memory; a channels-last array is a view of its allocation."""
+    global _exclusive
+    base = gradient.base
+    counts = (sys.getrefcount(gradient), 0 if base is None else sys.getrefcount(base))
+    if _exclusive is None:
+        _exclusive = counts  # of the probe below, which comes back here first
+        return True
+    if base is not None and base.size != gradient.size:
+        return False
+    return counts[0] <= _exclusive[0] and counts[1] <= _exclusive[1]
+
+
+def measure_ownership() -> None:
+    """Set `_exclusive`; called once, by tensor.py."""
+    leaf = wrap(array.empty((1, 2, 2, 2), float32))
+    leaf._requires_grad = True
+    with enable_grad():
+        root = _Probe()(leaf)
+    seed = zeros(root._node._outputs[0])
+    backward_walk([(root._node, 0, seed)], False)
 
 
 def deliver(leaf: Any, gradient: Array, into: dict[int, Array | None] | None) -> None:
@@ -343,9 +377,8 @@ def deliver(leaf: Any, gradient: Array, into: dict[int, Array | None] | None) ->
             into[id(leaf)] = gradient if known is None else add_gradients(known, gradient)
         return
     if leaf._grad is None:
-        # the walk's own array is taken as it is; one that others may see is copied first
-        owned = gradient.base is None and sys.getrefcount(gradient) <= _OWNED_REFERENCES
-        leaf._grad = wrap(gradient if owned else array.copy(gradient))
+        # an array that others may see is copied first
+        leaf._grad = wrap(gradient if is_owned(gradient) else array.copy(gradient))
     else:
         # a new array, never in place: someone may hold the earlier sum
         leaf._grad = wrap(add_gradients(leaf._grad._data, gradient))

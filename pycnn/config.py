@@ -42,7 +42,10 @@ def native_status() -> tuple[Any, str]:
     from . import __version__
 
     if _native.version() != __version__:
-        return None, f"it was built for pycnn {_native.version()}, not {__version__}: reinstall pycnn"
+        return (
+            None,
+            f"it was built for pycnn {_native.version()}, not {__version__}: reinstall pycnn",
+        )
     return _native, ""
 
 
@@ -51,7 +54,9 @@ def _why_no_native(error: ImportError) -> str:
     if info is None:
         return "it was never built: install pycnn with 'make setup' or 'pip install -e .'"
     if info.PYTHON != sys.implementation.cache_tag:
-        return f"it was built for {info.PYTHON}, not {sys.implementation.cache_tag}: reinstall pycnn"
+        return (
+            f"it was built for {info.PYTHON}, not {sys.implementation.cache_tag}: reinstall pycnn"
+        )
     return info.REASON or f"it was built, but cannot be imported: {error}"
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from . import array
 from .array import Array, Operand
 
-# every primitive, with its arrays in order: inputs -> outputs
+# the primitives, with their arrays in order: inputs -> outputs; a reference kernel may declare more
 PRIMITIVES = {
     "conv2d_fprop": "x, w -> y",
     "conv2d_dgrad": "dy, w -> dx",
@@ -117,8 +117,14 @@ def register(
     algorithm: str,
     refuses: Callable[..., str | None] = refuses_nothing,
     devices: Sequence[str] = ("cpu", "cuda"),
+    arrays: str | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorator: enter a kernel in the table. Registering the same name again replaces it and clears the cache."""
+    """Decorator: enter a kernel in the table. Registering the same name again replaces it and clears the cache.
+
+    With `arrays` ("x, w -> y") the kernel declares its primitive: that is the reference's part."""
+    if arrays is not None:
+        PRIMITIVES.setdefault(primitive, arrays)
+        _table.setdefault(primitive, [])
     if primitive not in _table:
         raise ValueError(f"primitive: got {primitive!r}, expected one of {', '.join(_table)}")
 
@@ -135,14 +141,6 @@ def register(
         return function
 
     return enter
-
-
-def add_primitive(name: str, arrays: str) -> None:
-    """Name a new primitive, `arrays` as in PRIMITIVES; providers may then register kernels for it."""
-    if not name.isidentifier():
-        raise ValueError(f"primitive: got {name!r}, expected an identifier")
-    PRIMITIVES[name] = arrays
-    _table.setdefault(name, [])
 
 
 def entries(primitive: str | None = None) -> list[Entry]:

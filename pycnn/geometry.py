@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -20,22 +20,27 @@ class Geometry:
     """Base of the frozen dataclasses below: equality by value, hash computed once."""
 
     def __post_init__(self) -> None:
-        values = tuple(getattr(self, f.name) for f in fields(self))  # type: ignore[arg-type]
+        values = tuple([getattr(self, name) for name in self.__dataclass_fields__])  # type: ignore[attr-defined]
+        object.__setattr__(self, "_values", values)
         object.__setattr__(self, "_hash", hash((type(self).__name__, values)))
 
     def __hash__(self) -> int:
         return self._hash  # type: ignore[attr-defined]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(self) is type(other) and self._values == other._values)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        names = self.__dataclass_fields__  # type: ignore[attr-defined]
+        return f"{type(self).__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in names)})"
 
     def flops(self, primitive: str) -> int:
         """Floating-point operations of a primitive on this geometry; a multiply-add counts two."""
         return 0
 
 
-def frozen(cls: type) -> type:
-    """dataclass(frozen=True) that keeps Geometry's cached hash."""
-    cls = dataclass(frozen=True)(cls)
-    cls.__hash__ = Geometry.__hash__  # type: ignore[method-assign,assignment]
-    return cls
+# the base's methods serve every geometry: generating them per class would triple the time this module takes to import
+frozen = dataclass(frozen=True, eq=False, repr=False)
 
 
 def tap_span(size: int, outputs: int, tap: int, stride: int, pad: int, dilation: int) -> tuple[slice, slice]:
@@ -463,11 +468,11 @@ def pool2d_geometry(
             f"{op}(): Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, "
             f"but got: {_shape_words(x_shape)}"
         )
-    for pad, taps, gap in zip(padding, kernel_size, dilation, strict=True):
-        if pad > ((taps - 1) * gap + 1) // 2:
+    for pad, taps in zip(padding, kernel_size, strict=True):
+        if pad > taps // 2:
             raise RuntimeError(
-                f"{op}(): pad should be at most half of effective kernel size, "
-                f"but got padding={padding}, kernel_size={kernel_size} and dilation={dilation}"
+                f"{op}(): pad should be smaller than or equal to half of kernel size, "
+                f"but got padding={padding} and kernel_size={kernel_size}"
             )
     p = pool_output_size(h, kernel_size[0], stride[0], padding[0], dilation[0], ceil_mode)
     q = pool_output_size(w, kernel_size[1], stride[1], padding[1], dilation[1], ceil_mode)
@@ -485,9 +490,9 @@ def pool2d_geometry(
 def adaptive_pool2d_geometry(
     x_shape: tuple[int, ...], output_size: tuple[int, int], op: str = "adaptive_avg_pool2d"
 ) -> Pool2dGeometry:
-    """The geometry of an adaptive pooling to `output_size`."""
+    """The geometry of an adaptive pooling to `output_size`; RuntimeError for an image without pixels."""
     n, c, h, w = x_shape
-    if min(c, h, w) < 1:
+    if min(h, w) < 1:
         raise RuntimeError(
             f"{op}(): Expected input to have non-zero size for non-batch dimensions, "
             f"but input has sizes {_shape_words(x_shape)}"
@@ -506,3 +511,5 @@ def batch_norm_geometry(x_shape: tuple[int, ...]) -> BatchNormGeometry:
 elementwise_geometry = lru_cache(maxsize=4096)(ElementwiseGeometry)
 reduce_geometry = lru_cache(maxsize=4096)(ReduceGeometry)
 gemm_geometry = lru_cache(maxsize=4096)(GemmGeometry)
+softmax_geometry = lru_cache(maxsize=4096)(SoftmaxGeometry)
+cross_entropy_geometry = lru_cache(maxsize=4096)(CrossEntropyGeometry)

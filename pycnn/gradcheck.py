@@ -1,9 +1,9 @@
-"""Gradients against finite differences: is what backward returns the derivative of what forward does?
+"""Gradients against finite differences: does backward return the derivative of forward?
 
-`gradcheck(fn, inputs)` perturbs every element of every input that requires grad, in float64, and compares the central
-difference with the gradient. Where a function has a kink (ReLU at 0, a tie in max pooling) the two one-sided
-differences disagree: the step is then shrunk until it no longer reaches the kink, and an element that sits on one is
-skipped and counted.
+`gradcheck(fn, inputs)` perturbs every element of every input that requires grad, in float64, and
+compares the central difference with the gradient. Where a function has a kink (ReLU at 0, a tie in
+max pooling) the two one-sided differences disagree: the step is then shrunk until it no longer
+reaches the kink, and an element that sits on one is skipped and counted.
 """
 
 from __future__ import annotations
@@ -57,8 +57,12 @@ class GradcheckReport:
     """What a gradient check found; true where every gradient is right."""
 
     checked: int = 0  # derivatives compared (projections of the Jacobian in fast mode)
-    skipped: list[tuple[int, tuple[int, ...] | None]] = field(default_factory=list)  # (input, its index) on a kink
-    elements: int = 0  # input elements perturbed (outputs projected in fast mode); `skipped` counts among these
+    skipped: list[tuple[int, tuple[int, ...] | None]] = field(
+        default_factory=list
+    )  # (input, its index) on a kink
+    elements: int = (
+        0  # input elements perturbed (outputs projected in fast mode); `skipped` counts among these
+    )
     worst: float = 0.0  # the largest |analytic - numeric|
     mismatches: list[Mismatch] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # failures that are not about one derivative
@@ -71,17 +75,25 @@ class GradcheckReport:
         return self.ok
 
     def __str__(self) -> str:
-        kinks = f", {len(self.skipped)} of {self.elements} elements skipped at kinks" if self.skipped else ""
+        kinks = (
+            f", {len(self.skipped)} of {self.elements} elements skipped at kinks"
+            if self.skipped
+            else ""
+        )
         lines = list(self.problems)
         if self.mismatches:
-            lines.append(f"{len(self.mismatches)} of {self.checked} derivatives differ{kinks}; the largest first:")
+            lines.append(
+                f"{len(self.mismatches)} of {self.checked} derivatives differ{kinks}; "
+                "the largest first:"
+            )
             ordered = sorted(self.mismatches, key=lambda m: -_distance(m.analytic, m.numeric))
             lines += [f"  {m}" for m in ordered[:_SHOWN]]
             if len(ordered) > _SHOWN:
                 lines.append(f"  ... and {len(ordered) - _SHOWN} more")
         if lines:
             return "gradcheck failed: " + "\n".join(lines)
-        return f"gradcheck passed: {self.checked} derivatives, largest difference {self.worst:.3g}{kinks}"
+        passed = f"gradcheck passed: {self.checked} derivatives"
+        return f"{passed}, largest difference {self.worst:.3g}{kinks}"
 
 
 def _distance(a: float, b: float) -> float:
@@ -100,14 +112,15 @@ def gradcheck(
     max_skipped: float = 0.1,
     seed: int = 0,
 ) -> GradcheckReport:
-    """Compare the gradients of `fn(*inputs)` with central differences (fn(x + eps) - fn(x - eps)) / (2 eps).
+    """Compare the gradients of `fn(*inputs)` with (fn(x + eps) - fn(x - eps)) / (2 eps).
 
     Args:
-        fn: returns a tensor or a sequence of them; outputs that do not require grad are ignored. It must give the same
-            result for the same inputs.
-        inputs: a tensor or a sequence of arguments. Tensors that require grad are checked: float64, any strides but
-            overlapping ones. They are perturbed in place, one element at a time, and put back, so `fn` may also reach
-            them by other ways, as a module reaches its parameters.
+        fn: returns a tensor or a sequence of them; outputs that do not require grad are ignored. It
+            must give the same result for the same inputs.
+        inputs: a tensor or a sequence of arguments. Tensors that require grad are checked: float64,
+            any strides but overlapping ones. They are perturbed in place, one element at a time,
+            and put back, so `fn` may also reach them by other ways, as a module reaches its
+            parameters.
         eps: the step; atol, rtol: |analytic - numeric| may be `atol + rtol * |numeric|`.
         fast: compare one random projection v^T J u per output and input instead of every element.
         raise_exception: raise GradcheckError on a failure; otherwise only return the report.
@@ -131,8 +144,8 @@ def gradcheck(
         (check.fast if fast else check.every_element)()
         if len(report.skipped) > max_skipped * report.elements:
             report.problems.append(
-                f"{len(report.skipped)} of {report.elements} elements sit on a kink (max_skipped={max_skipped:g}): "
-                "choose inputs away from the points where fn has no derivative"
+                f"{len(report.skipped)} of {report.elements} elements sit on a kink "
+                f"(max_skipped={max_skipped:g}): choose inputs where fn has a derivative"
             )
     if raise_exception and not report.ok:
         raise GradcheckError(report)
@@ -140,27 +153,36 @@ def gradcheck(
 
 
 def _checkable(arguments: tuple[Any, ...]) -> list[int]:
-    """The positions of the tensors that require grad; ValueError where there is none or one cannot be perturbed."""
+    """Where the tensors that require grad are; ValueError for none, or one not to be perturbed."""
     checked = [i for i, a in enumerate(arguments) if isinstance(a, Tensor) and a.requires_grad]
     if not checked:
-        described = ", ".join(str(a.dtype) if isinstance(a, Tensor) else type(a).__name__ for a in arguments)
+        described = ", ".join(
+            str(a.dtype) if isinstance(a, Tensor) else type(a).__name__ for a in arguments
+        )
         raise ValueError(
-            f"inputs: none of them requires grad (got {described}); gradcheck needs a float64 tensor with "
-            "requires_grad=True, and integers have no gradient"
+            f"inputs: none of them requires grad (got {described}); gradcheck needs a float64 "
+            "tensor with requires_grad=True, and integers have no gradient"
         )
     for i in checked:
         a = arguments[i]
         if a.dtype != np.float64:
-            raise ValueError(f"inputs[{i}]: got {a.dtype}, expected float64; differences drown in rounding otherwise")
-        overlapping = any(size > 1 and stride == 0 for size, stride in zip(a.shape, a._data.strides))
+            raise ValueError(
+                f"inputs[{i}]: got {a.dtype}, expected float64; "
+                "differences drown in rounding otherwise"
+            )
+        overlapping = any(
+            size > 1 and stride == 0 for size, stride in zip(a.shape, a._data.strides)
+        )
         if overlapping or not getattr(a._data.flags, "writeable", True):
             what = "overlaps itself in memory" if overlapping else "is read-only"
-            raise ValueError(f"inputs[{i}]: {what}, so its elements cannot be perturbed; pass a copy of it")
+            raise ValueError(
+                f"inputs[{i}]: {what}, so its elements cannot be perturbed; pass a copy of it"
+            )
     return checked
 
 
 class _Check:
-    """One gradient check: the function, what is perturbed, and the outputs at the unperturbed inputs."""
+    """One check: the function, what is perturbed, and the outputs at the unperturbed inputs."""
 
     def __init__(
         self,
@@ -188,33 +210,43 @@ class _Check:
         """The outputs under test at the inputs as they are now."""
         with autograd.no_grad():
             results = self._call()
-        return [np.array(array.to_device(results[i]._data, "cpu"), np.float64) for i in self.numbers]
+        return [
+            np.array(array.to_device(results[i]._data, "cpu"), np.float64) for i in self.numbers
+        ]
 
     def prepare(self) -> bool:
-        """Run fn with and without recording, and backward twice; False where it makes no sense to go on."""
+        """Run fn with and without recording, and backward twice; False if there is no going on."""
         for position, output in enumerate(self._call()):
             if not isinstance(output, Tensor):
-                raise ValueError(f"fn: output {position} is {type(output).__name__}, expected a Tensor")
+                raise ValueError(
+                    f"fn: output {position} is {type(output).__name__}, expected a Tensor"
+                )
             if output.requires_grad:
                 self.outputs.append(output)
                 self.numbers.append(position)
         if not self.outputs:
-            self.report.problems.append("no output of fn requires grad: fn is cut off from its inputs, or integral")
+            self.report.problems.append(
+                "no output of fn requires grad: fn is cut off from its inputs, or integral"
+            )
             return False
         self.at_inputs = self._values()
         for number, output, value in zip(self.numbers, self.outputs, self.at_inputs):
             recorded = np.array(array.to_device(output._data, "cpu"), np.float64)
             if not np.array_equal(recorded, value, equal_nan=True):
-                self.report.problems.append(f"fn is not deterministic: output {number} changed from call to call")
+                self.report.problems.append(
+                    f"fn is not deterministic: output {number} changed from call to call"
+                )
         for k, output in enumerate(self.outputs):
             seed = self.rng.standard_normal(output.shape)
             first, second = self._gradients(k, seed), self._gradients(k, seed)
             if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second)):
-                self.report.problems.append(f"backward of output {self.numbers[k]} is not deterministic")
+                self.report.problems.append(
+                    f"backward of output {self.numbers[k]} is not deterministic"
+                )
         return not self.report.problems
 
     def _gradients(self, k: int, seed: np.ndarray) -> list[np.ndarray]:
-        """J^T seed of output k, one array per checked input; zeros where the output does not depend on it."""
+        """J^T seed of output k per checked input; zeros where the output does not depend on it."""
         output = self.outputs[k]
         wanted = [self.arguments[i] for i in self.checked]
         weight = Tensor(array.to_device(seed.astype(output.dtype), output.device))
@@ -225,7 +257,7 @@ class _Check:
         ]
 
     def _moved(self, places: Sequence[tuple[Any, Any]], steps: Sequence[Any]) -> list[np.ndarray]:
-        """The outputs with `steps` added to the elements `places` = (raw array, index); all are put back."""
+        """The outputs with `steps` added at `places` = (raw array, index); all are put back."""
         kept = [raw[index].copy() for raw, index in places]
         try:
             for (raw, index), step, value in zip(places, steps, kept):
@@ -238,7 +270,7 @@ class _Check:
     def _differences(
         self, places: Sequence[tuple[Any, Any]], direction: Sequence[Any]
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Per output: the derivative along `direction`, and where it has none because it sits on a kink."""
+        """Per output: the derivative along `direction`, and where a kink leaves it without one."""
         slopes: list[np.ndarray] = []
         kinked: list[np.ndarray] = []
         for shrink in _SHRINKS:
@@ -250,12 +282,15 @@ class _Check:
                 left = [(f - b) / step for f, b in zip(self.at_inputs, behind)]
                 central = [(a - b) / (2 * step) for a, b in zip(ahead, behind)]
                 bent = [
-                    ~(abs(r - s) <= self.atol + self.rtol * np.maximum(abs(r), abs(s))) for r, s in zip(right, left)
+                    ~(abs(r - s) <= self.atol + self.rtol * np.maximum(abs(r), abs(s)))
+                    for r, s in zip(right, left)
                 ]
             if not slopes:
                 slopes, kinked = central, bent
             else:  # only what looked bent so far takes the finer, noisier difference
-                slopes = [np.where(k & ~b, c, s) for k, b, c, s in zip(kinked, bent, central, slopes)]
+                slopes = [
+                    np.where(k & ~b, c, s) for k, b, c, s in zip(kinked, bent, central, slopes)
+                ]
                 kinked = [k & b for k, b in zip(kinked, bent)]
             if not any(k.any() for k in kinked):
                 break
@@ -291,7 +326,13 @@ class _Check:
         return rows
 
     def _compare(
-        self, k: int, i: int, index: tuple[int, ...], analytic: np.ndarray, numeric: np.ndarray, use: np.ndarray
+        self,
+        k: int,
+        i: int,
+        index: tuple[int, ...],
+        analytic: np.ndarray,
+        numeric: np.ndarray,
+        use: np.ndarray,
     ) -> None:
         self.report.checked += int(use.sum())
         if use.any():
@@ -303,12 +344,14 @@ class _Check:
             )
 
     def fast(self) -> None:
-        """Compare v^T J u for random u per input and v per output; outputs on a kink get no weight in v."""
+        """Compare v^T J u, u random per input, v per output and zero where that is on a kink."""
         for j, i in enumerate(self.checked):
             raw = self.arguments[i]._data
             u = self.rng.standard_normal(raw.shape)
             u /= max(np.linalg.norm(u), 1e-300)
-            slopes, kinked = self._differences([(raw, ...)], [array.to_device(u, self.arguments[i].device)])
+            slopes, kinked = self._differences(
+                [(raw, ...)], [array.to_device(u, self.arguments[i].device)]
+            )
             for k, (slope, kink) in enumerate(zip(slopes, kinked)):
                 v = np.where(kink, 0.0, self.rng.standard_normal(slope.shape))
                 numeric = float(np.sum(v * np.where(kink, 0.0, slope)))
@@ -318,4 +361,6 @@ class _Check:
                 self.report.checked += 1
                 self.report.worst = max(self.report.worst, _distance(analytic, numeric))
                 if self._wrong(np.array(analytic), np.array(numeric)):
-                    self.report.mismatches.append(Mismatch(self.numbers[k], None, i, None, analytic, numeric))
+                    self.report.mismatches.append(
+                        Mismatch(self.numbers[k], None, i, None, analytic, numeric)
+                    )

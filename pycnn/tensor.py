@@ -563,3 +563,4 @@ def check_dim(dim: Any, ndim: int, name: str = "dim") -> int:
 
 
 autograd.wrap = Tensor._wrap
+autograd.measure_ownership()

@@ -68,13 +68,13 @@ std::array<int64_t, Count> ints_arg(py::handle object, const std::string& name) 
     return values;
 }
 
-// float16 is NumPy's; bfloat16 is registered by ml_dtypes as a void of two bytes, so its name decides.
 inline const DTypeInfo* find_dtype(const py::dtype& dtype) {
     const char order = dtype.byteorder();
     if (order != '=' && order != '|') return nullptr;
     for (const DTypeInfo& d : kDTypes) {
-        if (dtype.itemsize() != d.bytes) continue;
-        if (py::cast<std::string>(dtype.attr("name")) == d.name) return &d;
+        if (dtype.kind() != d.kind || dtype.itemsize() != d.bytes) continue;
+        // To NumPy bfloat16 is two bytes of another library's (ml_dtypes): only its name tells.
+        if (d.kind != 'V' || py::cast<std::string>(dtype.attr("name")) == d.name) return &d;
     }
     return nullptr;
 }
@@ -84,12 +84,9 @@ inline ArrayView array_arg(py::handle object, const std::string& name) {
         throw TypeError(refusal(name, text_of(object), "a numpy.ndarray"));
     const auto array = py::reinterpret_borrow<py::array>(object);
     const DTypeInfo* dtype = find_dtype(array.dtype());
-    if (dtype == nullptr) {
-        std::string names;
-        for (const DTypeInfo& d : kDTypes) names += (names.empty() ? "" : ", ") + std::string(d.name);
+    if (dtype == nullptr)
         throw TypeError(refusal(name + "'s dtype", text_of(array.dtype()),
-                                names + " in this machine's byte order"));
-    }
+                                names_of(kAllDTypes) + " in this machine's byte order"));
     if (array.ndim() > kMaxDims)
         throw ValueError(refusal(name + "'s number of axes", std::to_string(array.ndim()),
                                  "at most " + std::to_string(kMaxDims)));
@@ -110,8 +107,9 @@ inline ArrayView array_arg(py::handle object, const std::string& name) {
     }
     checked_numel(view.shape, view.ndim, (name + "'s number of bytes").c_str());
     if (reinterpret_cast<uintptr_t>(view.data) % static_cast<uintptr_t>(dtype->bytes) != 0)
-        throw ValueError(refusal(name, "misaligned", "data aligned to its elements, " +
-                                                         std::to_string(dtype->bytes) + " bytes"));
+        throw ValueError(
+            refusal(name, "misaligned",
+                    "data aligned to its elements, " + std::to_string(dtype->bytes) + " bytes"));
     return view;
 }
 

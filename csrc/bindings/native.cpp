@@ -36,31 +36,30 @@ py::dict builds() {
 
 py::tuple conv2d_output_shape(py::handle x_shape, py::handle w_shape, py::handle stride,
                               py::handle padding, py::handle dilation, py::handle groups) {
-    const Conv2dParams p = conv2d_params(
-        ints_arg<4>(x_shape, "x_shape"), ints_arg<4>(w_shape, "w_shape"),
-        ints_arg<2>(stride, "stride"), ints_arg<4>(padding, "padding"),
-        ints_arg<2>(dilation, "dilation"), int64_arg(groups, "groups"));
+    const Conv2dParams p =
+        conv2d_params(ints_arg<4>(x_shape, "x_shape"), ints_arg<4>(w_shape, "w_shape"),
+                      ints_arg<2>(stride, "stride"), ints_arg<4>(padding, "padding"),
+                      ints_arg<2>(dilation, "dilation"), int64_arg(groups, "groups"));
     return py::make_tuple(p.N, p.K, p.P, p.Q);
 }
 
-std::string name_arg(py::handle object, const char* name) {
-    if (!PyUnicode_Check(object.ptr()))
-        throw TypeError(refusal(name, text_of(object), "a string"));
+std::string name_arg(py::handle object, const std::string& name) {
+    if (!PyUnicode_Check(object.ptr())) throw TypeError(refusal(name, text_of(object), "a string"));
     return py::cast<std::string>(object);
 }
 
-unsigned dtypes_arg(py::handle dtypes) {
-    std::string names;
-    for (const DTypeInfo& d : kDTypes) names += (names.empty() ? "" : ", ") + std::string(d.name);
-    unsigned accepted = 0;
-    const py::tuple items = sequence_arg(dtypes, "dtypes", "a sequence of dtype names");
+DTypes dtypes_arg(py::handle object) {
+    DTypes accepted = 0;
+    const py::tuple items = sequence_arg(object, "dtypes", "a sequence of dtype names");
     for (size_t i = 0; i < items.size(); ++i) {
-        const std::string asked = name_arg(items[i], element("dtypes", i).c_str());
-        unsigned bit = 0;
+        const std::string asked = name_arg(items[i], element("dtypes", i));
+        DTypes found = 0;
         for (const DTypeInfo& d : kDTypes)
-            if (asked == d.name) bit = 1u << static_cast<unsigned>(d.dtype);
-        if (bit == 0) throw ValueError(refusal(element("dtypes", i), "'" + asked + "'", names));
-        accepted |= bit;
+            if (asked == d.name) found = only(d.dtype);
+        if (found == 0)
+            throw ValueError(
+                refusal(element("dtypes", i), "'" + asked + "'", names_of(kAllDTypes)));
+        accepted |= found;
     }
     return accepted;
 }
@@ -113,12 +112,14 @@ PYBIND11_MODULE(_native, m) {
 
     m.def("version", [] { return PYCNN_VERSION; }, "The version of pycnn this was built from.");
     m.def("compiler", &compiler, "The compiler and its version.");
-    m.def("build_flags", [] { return PYCNN_BUILD_FLAGS; },
-          "What the compiler was given, beside the flags of each instruction set.");
-    m.def("isa", [] { return isa_name(active_isa()); },
-          "The instruction set in use: 'avx512', 'avx2' or 'baseline'.\n\n"
-          "The best that the build, the processor and the operating system share, or what\n"
-          "PYCNN_ISA names; ValueError if that cannot run here.");
+    m.def(
+        "build_flags", [] { return PYCNN_BUILD_FLAGS; },
+        "What the compiler was given, beside the flags of each instruction set.");
+    m.def(
+        "isa", [] { return isa_name(active_isa()); },
+        "The instruction set in use: 'avx512', 'avx2' or 'baseline'.\n\n"
+        "The best that the build, the processor and the operating system share, or what\n"
+        "PYCNN_ISA names; ValueError if that cannot run here.");
     m.def("isa_builds", &builds,
           "The instruction sets kernels were compiled for, slowest first:\n"
           "{name: {'float_lanes': float32 values in a register, 'fma': bool}}.");

@@ -19,16 +19,30 @@ enum class DType : uint8_t { f16, bf16, f32, f64, i32, i64, u8 };
 struct DTypeInfo {
     DType dtype;
     const char* name;  // NumPy's
+    char kind;  // NumPy's: a float, a signed or unsigned integer, or a type of another library
     int64_t bytes;
 };
 
-constexpr std::array<DTypeInfo, 7> kDTypes{{{DType::f16, "float16", 2},
-                                            {DType::bf16, "bfloat16", 2},
-                                            {DType::f32, "float32", 4},
-                                            {DType::f64, "float64", 8},
-                                            {DType::i32, "int32", 4},
-                                            {DType::i64, "int64", 8},
-                                            {DType::u8, "uint8", 1}}};
+constexpr std::array<DTypeInfo, 7> kDTypes{{{DType::f16, "float16", 'f', 2},
+                                            {DType::bf16, "bfloat16", 'V', 2},
+                                            {DType::f32, "float32", 'f', 4},
+                                            {DType::f64, "float64", 'f', 8},
+                                            {DType::i32, "int32", 'i', 4},
+                                            {DType::i64, "int64", 'i', 8},
+                                            {DType::u8, "uint8", 'u', 1}}};
+
+// A set of dtypes: a bit for each.
+using DTypes = unsigned;
+constexpr DTypes kAllDTypes = (1u << kDTypes.size()) - 1;
+
+constexpr DTypes only(DType dtype) { return 1u << static_cast<unsigned>(dtype); }
+
+inline std::string names_of(DTypes dtypes) {
+    std::string names;
+    for (const DTypeInfo& d : kDTypes)
+        if (dtypes & only(d.dtype)) names += (names.empty() ? "" : ", ") + std::string(d.name);
+    return names;
+}
 
 inline const DTypeInfo& info(DType dtype) { return kDTypes[static_cast<size_t>(dtype)]; }
 
@@ -105,14 +119,9 @@ inline void check_shape(const std::string& name, const ArrayView& a, const int64
         throw ValueError(refusal(name + "'s shape", shape_text(a), tuple_text(shape, ndim)));
 }
 
-// accepted: a bit per DType.
-inline void check_dtype(const std::string& name, const ArrayView& a, unsigned accepted) {
-    if (accepted >> static_cast<unsigned>(a.dtype) & 1u) return;
-    std::string names;
-    for (const DTypeInfo& d : kDTypes)
-        if (accepted >> static_cast<unsigned>(d.dtype) & 1u)
-            names += (names.empty() ? "" : ", ") + std::string(d.name);
-    throw TypeError(refusal(name + "'s dtype", info(a.dtype).name, names));
+inline void check_dtype(const std::string& name, const ArrayView& a, DTypes accepted) {
+    if (!(accepted & only(a.dtype)))
+        throw TypeError(refusal(name + "'s dtype", info(a.dtype).name, names_of(accepted)));
 }
 
 inline void check_layout(const std::string& name, const ArrayView& a, Layout layout) {
@@ -120,11 +129,11 @@ inline void check_layout(const std::string& name, const ArrayView& a, Layout lay
                        (layout == Layout::contiguous && is_contiguous(a)) ||
                        (layout == Layout::channels_last && is_channels_last(a));
     if (holds) return;
-    throw ValueError(refusal(
-        name + "'s memory format",
-        "shape " + shape_text(a) + " with strides " + tuple_text(a.strides, a.ndim) +
-            " (in elements)",
-        layout == Layout::contiguous ? "contiguous" : "channels-last, of four axes"));
+    throw ValueError(
+        refusal(name + "'s memory format",
+                "shape " + shape_text(a) + " with strides " + tuple_text(a.strides, a.ndim) +
+                    " (in elements)",
+                layout == Layout::contiguous ? "contiguous" : "channels-last, of four axes"));
 }
 
 // What a kernel asks of the array it fills.

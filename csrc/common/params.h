@@ -12,12 +12,12 @@
 namespace pycnn {
 
 struct Conv2dParams {
-    int64_t N, C, H, W;                  // x (N, C, H, W)
-    int64_t K, R, S, G;                  // w (K, C/G, R, S)
-    int64_t P, Q;                        // y (N, K, P, Q)
-    int64_t stride_h, stride_w;          //
-    int64_t top, bottom, left, right;    // padding
-    int64_t dilation_h, dilation_w;      //
+    int64_t N, C, H, W;  // x (N, C, H, W)
+    int64_t K, R, S, G;  // w (K, C/G, R, S)
+    int64_t P, Q;        // y (N, K, P, Q)
+    int64_t stride_h, stride_w;
+    int64_t top, bottom, left, right;  // padding
+    int64_t dilation_h, dilation_w;
 };
 
 // P for one axis: floor((H + before + after - dilation*(R - 1) - 1) / stride) + 1, at least 1.

@@ -1,7 +1,8 @@
 // Which instruction set the CPU kernels use.
 //
-// Every kernel family (csrc/cpu/<stem>.cpp) is compiled once per instruction set into a namespace of
-// that name, pycnn::baseline, pycnn::avx2 and pycnn::avx512; active_isa() says which one to call.
+// Every kernel family (csrc/cpu/<stem>.cpp) is compiled once per instruction set into a namespace
+// of that name, pycnn::baseline, pycnn::avx2 and pycnn::avx512; active_isa() says which one to
+// call.
 #pragma once
 
 #include <string>

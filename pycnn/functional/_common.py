@@ -34,9 +34,9 @@ def check_same_dtype(op: str, **tensors: Tensor | None) -> None:
 
 
 def check_floating(t: Tensor, name: str, op: str) -> None:
-    """RuntimeError for integer and bool tensors."""
+    """NotImplementedError (a RuntimeError, as torch's) for integer and bool tensors."""
     if t.dtype not in dtypes.FLOATING:
-        raise RuntimeError(f'"{op}" not implemented for {name} of dtype {t.dtype}; expected a floating-point dtype')
+        raise NotImplementedError(f'"{op}" not implemented for {name} of dtype {t.dtype}; expected a floating-point dtype')
 
 
 def sum_over(a: Array, axes: tuple[int, ...], out_shape: tuple[int, ...]) -> Array:

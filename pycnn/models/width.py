@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Integral, Real
 
-GRANULE = 8  # scaled channel counts are multiples of this, so that SIMD and tensor-core tiles stay full
+GRANULE = 8  # scaled channel counts are multiples of this: SIMD and tensor-core tiles stay full
 
 
 def scaled(channels: int, width: float) -> int:

@@ -75,6 +75,27 @@ class Hardsigmoid(_Inplace):
         return F.hardsigmoid(input, inplace=self.inplace)
 
 
+class SELU(_Inplace):
+    """scale * ELU(x), with the constants that keep mean 0 and variance 1."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.selu(input, inplace=self.inplace)
+
+
+class LogSigmoid(_Activation):
+    """log(1 / (1 + exp(-x)))."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.logsigmoid(input)
+
+
+class Softsign(_Activation):
+    """x / (1 + |x|)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softsign(input)
+
+
 class Sigmoid(_Activation):
     """1 / (1 + exp(-x))."""
 
@@ -117,14 +138,19 @@ class ELU(_Activation):
         return F.elu(input, self.alpha, inplace=self.inplace)
 
 
+class CELU(ELU):
+    """x where x > 0, else alpha * (exp(x / alpha) - 1)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.celu(input, self.alpha, inplace=self.inplace)
+
+
 class Hardtanh(_Activation):
     """x kept between `min_val` and `max_val`."""
 
     _shown = ("min_val", "max_val", "inplace")
 
-    def __init__(
-        self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-    ) -> None:
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         if not max_val > min_val:
             raise ValueError(f"max_val ({max_val}) must be greater than min_val ({min_val})")

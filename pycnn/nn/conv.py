@@ -271,7 +271,7 @@ class _ConvTranspose(_Conv):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    """The adjoint of Conv1d in its input; `output_size` picks among the sizes stride leaves open."""
+    """The adjoint of Conv1d in its input; `output_size` picks a size that stride leaves open."""
 
     _rank = 1
 
@@ -280,7 +280,7 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """The adjoint of Conv2d in its input; `output_size` picks among the sizes stride leaves open."""
+    """The adjoint of Conv2d in its input; `output_size` picks a size that stride leaves open."""
 
     _rank = 2
 

@@ -167,7 +167,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    return _assign(tensor, np.eye(*tensor.shape))
+    return _assign(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 @_unrecorded

@@ -435,9 +435,7 @@ class Module:
             found[prefix + name] = tensor if keep_vars else tensor.detach()
         for name, module in self._modules.items():
             if module is not None:
-                module.state_dict(
-                    destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars
-                )
+                module.state_dict(destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         return found
 
     def load_state_dict(self, state_dict: Any, strict: bool = True) -> state.IncompatibleKeys:

@@ -297,9 +297,7 @@ class LayerNorm(Module):
 class LocalResponseNorm(Module):
     """Divides each element by a power of the squares in `size` channels around it (AlexNet)."""
 
-    def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-    ) -> None:
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         at_least(size, 1, "size")
         self.size = size

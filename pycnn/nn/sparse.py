@@ -45,7 +45,7 @@ class Embedding(Module):
         """Draw the rows anew, standard normal; the padding row zero."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
-            init.zeros_(self.weight.detach()[self.padding_idx])
+            self.weight._data[self.padding_idx] = 0
 
     def forward(self, input: Tensor) -> Tensor:
         return F.embedding(input, self.weight, self.padding_idx)

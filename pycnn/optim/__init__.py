@@ -1,6 +1,7 @@
-"""Optimizers, with torch.optim's names, arguments, defaults and numbers."""
+"""Optimizers and schedules, with torch.optim's names, arguments, defaults and numbers."""
 
+from . import lr_scheduler
 from .optimizer import Optimizer
 from .sgd import SGD
 
-__all__ = ["SGD", "Optimizer"]
+__all__ = ["SGD", "Optimizer", "lr_scheduler"]

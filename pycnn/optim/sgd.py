@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .. import array
+from ..array import Array
+from ..dispatch import run
+from ..geometry import elementwise_geometry
 from ..tensor import Tensor
 from .optimizer import Group, Optimizer
 
@@ -52,22 +56,37 @@ class SGD(Optimizer):
     def update(self, group: Group) -> None:
         for parameter in group["params"]:
             if parameter.grad is not None:
-                step = self._direction(parameter, parameter.grad, group)
-                parameter.add_(step, alpha=-group["lr"])
+                parameter.check_inplace()
+                weights = parameter._data
+                step = self._direction(parameter, parameter.grad._data, group)
+                _add_scaled(weights, step, -group["lr"], out=weights)
+                parameter.edited(None)
 
-    def _direction(self, parameter: Tensor, gradient: Tensor, group: Group) -> Tensor:
+    def _direction(self, parameter: Tensor, gradient: Array, group: Group) -> Array:
         """What the step follows downwards; updates the momentum buffer."""
         if group["maximize"]:
-            gradient = -gradient
+            negated = array.empty_like(gradient)
+            gradient = run(
+                "elementwise", gradient, out=negated, geometry=elementwise_geometry("neg")
+            )
         if group["weight_decay"] != 0:
-            gradient = gradient.add(parameter, alpha=group["weight_decay"])
+            gradient = _add_scaled(gradient, parameter._data, group["weight_decay"])
         momentum = group["momentum"]
         if momentum == 0:
             return gradient
         state = self.state[parameter]
-        buffer = state.get("momentum_buffer")
-        if buffer is None:
-            buffer = state["momentum_buffer"] = gradient.detach().clone()
+        if state.get("momentum_buffer") is None:
+            state["momentum_buffer"] = Tensor._wrap(array.copy(gradient))
+            buffer = state["momentum_buffer"]._data
         else:
-            buffer.mul_(momentum).add_(gradient, alpha=1 - group["dampening"])
-        return gradient.add(buffer, alpha=momentum) if group["nesterov"] else buffer
+            buffer = state["momentum_buffer"]._data
+            decay = elementwise_geometry("mul_scalar", (momentum,))
+            run("elementwise", buffer, out=buffer, geometry=decay)
+            _add_scaled(buffer, gradient, 1 - group["dampening"], out=buffer)
+        return _add_scaled(gradient, buffer, momentum) if group["nesterov"] else buffer
+
+
+def _add_scaled(a: Array, b: Array, factor: float, out: Array | None = None) -> Array:
+    """a + factor * b, rounded once for the halves; in a new array unless `out` is given."""
+    out = array.empty_like(a) if out is None else out
+    return run("elementwise", a, b, out=out, geometry=elementwise_geometry("add", (factor,)))

@@ -16,9 +16,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ...array import Array
 from .elementwise import OPS, erf
 
-Array = Any
+sigmoid, tanh = OPS["sigmoid"], OPS["tanh"]
 
 
 def relu(xp: Any, x: Array) -> Array:
@@ -32,11 +33,11 @@ def relu_dgrad(xp: Any, dy: Array, y: Array) -> Array:
 
 def hardtanh(xp: Any, x: Array, low: float = -1.0, high: float = 1.0) -> Array:
     """x kept between low and high"""
-    return xp.minimum(xp.maximum(x, x.dtype.type(low)), x.dtype.type(high))
+    return xp.minimum(xp.maximum(x, low), high)
 
 
 def hardtanh_dgrad(xp: Any, dy: Array, y: Array, low: float = -1.0, high: float = 1.0) -> Array:
-    return xp.where((y > y.dtype.type(low)) & (y < y.dtype.type(high)), dy, 0)
+    return xp.where((y > low) & (y < high), dy, 0)
 
 
 def relu6(xp: Any, x: Array) -> Array:
@@ -69,12 +70,6 @@ def elu_dgrad(
 ) -> Array:
     negative = xp.exp(xp.minimum(x, 0) * input_scale) * (alpha * scale * input_scale)
     return dy * xp.where(x > 0, x.dtype.type(scale), negative)
-
-
-def sigmoid(xp: Any, x: Array) -> Array:
-    """1 / (1 + exp(-x)), without overflow on either side"""
-    small = xp.exp(-xp.abs(x))
-    return xp.where(x < 0, small, 1) / (1 + small)
 
 
 def silu(xp: Any, x: Array) -> Array:
@@ -208,7 +203,7 @@ ACTIVATION_FORWARD: dict[str, Callable[..., Array]] = {
     "relu6": relu6,
     "leaky_relu": leaky_relu,
     "sigmoid": sigmoid,
-    "tanh": lambda xp, x: xp.tanh(x),
+    "tanh": tanh,
     "silu": silu,
     "hardswish": hardswish,
     "hardsigmoid": hardsigmoid,

@@ -1,0 +1,203 @@
+"""Resampling (N,C,H,W) to (N,C,P,Q): nearest, bilinear, bicubic, and their antialiased forms.
+
+Computes   y[n,c,p,q] = sum_{t,u} x[n, c, h(p,t), w(q,u)] * a(p,t) * b(q,u): every mode is a table of taps per axis.
+           The centre of output p lies at (p + 0.5) * scale - 0.5, with corners aligned at p * (H - 1) / (P - 1);
+           scale is H / P, or 1 / geometry.scale_h where one was given. The gradient is the transposed table.
+Arrays     x (N,C,H,W), y (N,C,P,Q) of one dtype, any strides; nearest also takes integers
+Numerics   tables in the accumulation dtype, nearest's in float32 for every dtype, as PyTorch's; halves are widened to
+           float32 and rounded once at the store; along W first, then along H; a gradient is summed in output order:
+           deterministic
+Source     bicubic: Keys 1981, "Cubic convolution interpolation for digital image processing", a = -0.75;
+           antialiasing (the filter stretched over the pixels it covers, a = -0.5) is Pillow's
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ... import array
+from ...array import Array
+from ...dispatch import register
+from ...dtypes import FLOATING, accumulation_dtype
+from ...geometry import Resize2dGeometry
+from .elementwise import widened
+
+
+class Taps(NamedTuple):
+    """One axis: output p is the sum over t of weight[p, t] * input[index[p, t]]; weight None is 1 throughout.
+
+    Rows of fewer taps than others are filled up with taps that do not count: `valid` is False there."""
+
+    index: np.ndarray
+    weight: np.ndarray | None
+    valid: np.ndarray | None  # None where every tap counts
+
+
+def axis_taps(
+    size: int,
+    outputs: int,
+    mode: str,
+    align_corners: bool,
+    scale: float | None,
+    antialias: bool,
+    dtype: np.dtype,
+) -> Taps:
+    """The taps of one axis from `size` to `outputs` elements, in `dtype` arithmetic."""
+    if mode in ("nearest", "nearest-exact"):
+        return _nearest(size, outputs, mode, scale)
+    real = dtype.type
+    if align_corners:
+        step = real(size - 1) / real(outputs - 1) if outputs > 1 else real(0)
+    else:
+        step = _step(size, outputs, scale, dtype)
+    if antialias:
+        return _antialiased(size, outputs, mode, step, dtype)
+    if size == outputs and mode == "bilinear":
+        return Taps(np.arange(outputs)[:, None], None, None)
+    position = np.arange(outputs, dtype=dtype)
+    position = position * step if align_corners else (position + real(0.5)) * step - real(0.5)
+    if mode == "bilinear":
+        position = np.maximum(position, 0)
+        first = np.minimum(np.floor(position).astype(np.int64), size - 1)
+        share = np.clip(position - first.astype(dtype), 0, 1)
+        index = np.stack([first, np.minimum(first + 1, size - 1)], 1)
+        return Taps(index, np.stack([1 - share, share], 1), None)
+    first = np.floor(position)
+    share = position - first
+    index = np.clip(first.astype(np.int64)[:, None] + np.arange(-1, 3), 0, size - 1)
+    weight = [_keys(share + 1 - t, -0.75) for t in range(4)]
+    return Taps(index, np.stack(weight, 1).astype(dtype), None)
+
+
+def _step(size: int, outputs: int, scale: float | None, dtype: np.dtype) -> Any:
+    """Inputs per output: 1 / scale where a scale was given, else the ratio of sizes."""
+    if scale is not None and scale > 0:
+        return dtype.type(1.0 / scale)
+    return dtype.type(size) / dtype.type(outputs)
+
+
+def _nearest(size: int, outputs: int, mode: str, scale: float | None) -> Taps:
+    single = np.dtype("float32")
+    p = np.arange(outputs)
+    exact = mode == "nearest-exact"
+    if outputs == size and not exact:  # whatever the scale was
+        index = p
+    elif outputs == 2 * size and not exact:
+        index = p // 2
+    else:
+        offset = 0.5 if exact else 0.0
+        position = (p + offset).astype(single) * _step(size, outputs, scale, single)
+        index = np.minimum(np.floor(position).astype(np.int64), size - 1)
+    return Taps(index[:, None], None, None)
+
+
+def _keys(distance: np.ndarray, a: float) -> np.ndarray:
+    """Keys' cubic kernel: W(0) = 1, W(1) = W(2) = 0."""
+    d = np.abs(distance)
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+    return np.where(d <= 1, near, np.where(d < 2, far, 0))
+
+
+def _triangle(distance: np.ndarray) -> np.ndarray:
+    return np.maximum(1 - np.abs(distance), 0)
+
+
+def _antialiased(size: int, outputs: int, mode: str, step: Any, dtype: np.dtype) -> Taps:
+    """Taps of the filter stretched by the step when shrinking, cut off at the edges and normalised."""
+    real = dtype.type
+    reach, kernel = (1, _triangle) if mode == "bilinear" else (2, lambda d: _keys(d, -0.5))
+    stretch = max(step, real(1))
+    support = real(reach) * stretch
+    centre = (np.arange(outputs, dtype=dtype) + real(0.5)) * step
+    first = np.maximum((centre - support + real(0.5)).astype(np.int64), 0)
+    last = np.minimum((centre + support + real(0.5)).astype(np.int64), size)
+    index = first[:, None] + np.arange(max(int((last - first).max()), 1))
+    valid = index < last[:, None]
+    distance = (index.astype(dtype) - centre[:, None] + real(0.5)) / stretch
+    weight = np.where(valid, kernel(distance), 0).astype(dtype)
+    total = weight.sum(1, keepdims=True)
+    weight = weight / np.where(total != 0, total, 1)
+    return Taps(np.minimum(index, size - 1), weight, valid)
+
+
+def transposed(taps: Taps, size: int) -> Taps:
+    """The taps of the adjoint: for every input element the outputs it feeds, in order."""
+    outputs, width = taps.index.shape
+    index = taps.index.ravel()
+    output = np.repeat(np.arange(outputs), width)
+    weight = None if taps.weight is None else taps.weight.ravel()
+    if taps.valid is not None:
+        keep = taps.valid.ravel()
+        index, output = index[keep], output[keep]
+        weight = None if weight is None else weight[keep]
+    order = np.argsort(index, kind="stable")
+    counts = np.bincount(index, minlength=size)
+    column = np.arange(index.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    row = index[order]
+    shape = (size, int(counts.max(initial=0)))
+    to, valid = np.zeros(shape, np.int64), np.zeros(shape, bool)
+    to[row, column], valid[row, column] = output[order], True
+    share = None
+    if weight is not None:
+        share = np.zeros(shape, weight.dtype)
+        share[row, column] = weight[order]
+    return Taps(to, share, None if valid.all() else valid)
+
+
+@lru_cache(maxsize=256)
+def tables(geometry: Resize2dGeometry, dtype: np.dtype, transpose: bool) -> tuple[Taps, Taps]:
+    """The taps along H and along W."""
+    g = geometry
+    mode = (g.mode, g.align_corners)
+    along_h = axis_taps(g.H, g.P, *mode, g.scale_h, g.antialias, dtype)
+    along_w = axis_taps(g.W, g.Q, *mode, g.scale_w, g.antialias, dtype)
+    return (transposed(along_h, g.H), transposed(along_w, g.W)) if transpose else (along_h, along_w)
+
+
+def gather(xp: Any, x: Array, taps: Taps, axis: int) -> Array:
+    """sum over t of weight[:, t] * x[index[:, t]] along `axis`, in x's dtype."""
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    index = xp.asarray(taps.index)
+    total: Array = None
+    for t in range(taps.index.shape[1]):
+        term = xp.take(x, index[:, t], axis=axis)
+        if taps.weight is not None:
+            term *= xp.asarray(taps.weight[:, t]).astype(x.dtype).reshape(shape)
+        if taps.valid is not None:
+            # what does not count may hold NaN or infinity, which a weight of zero would let through
+            term = xp.where(xp.asarray(taps.valid[:, t]).reshape(shape), term, 0)
+        total = term if total is None else xp.add(total, term, out=total)
+    if total is None:  # an input that feeds no output
+        out_shape = list(x.shape)
+        out_shape[axis] = taps.index.shape[0]
+        total = xp.zeros(out_shape, x.dtype)
+    return total
+
+
+@register("resize2d_fprop", "reference", "direct")
+def resize2d_fprop(
+    x: Array, *, out: Array, geometry: Resize2dGeometry, epilogue: None = None
+) -> None:
+    """y from x; see the head of the file."""
+    _resample(x, out, geometry, False)
+
+
+@register("resize2d_dgrad", "reference", "direct")
+def resize2d_dgrad(
+    dy: Array, *, out: Array, geometry: Resize2dGeometry, epilogue: None = None
+) -> None:
+    """dx from dy: the transposed tables."""
+    _resample(dy, out, geometry, True)
+
+
+def _resample(x: Array, out: Array, geometry: Resize2dGeometry, transpose: bool) -> None:
+    xp = array.xp(x, out)
+    table_dtype = accumulation_dtype(x.dtype) if x.dtype in FLOATING else np.dtype("float32")
+    along_h, along_w = tables(geometry, table_dtype, transpose)
+    with np.errstate(all="ignore"):
+        out[...] = gather(xp, gather(xp, widened(x), along_w, 3), along_h, 2)

@@ -1,0 +1,188 @@
+"""Cases of conv2d_fprop, conv2d_dgrad and conv2d_wgrad: one geometry, three passes."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import conv2d, pad
+
+from pycnn.dispatch import ACTIVATIONS, Epilogue
+from pycnn.geometry import Conv2dGeometry, conv2d_geometry
+
+from ..harness import EXACT_ACTIVATIONS, Case
+
+
+def geometry(x, w, stride=1, padding=0, dilation=1, groups=1) -> Conv2dGeometry:
+    """Padding is one number, (vertical, horizontal), or (top, bottom, left, right)."""
+
+    def two(value):
+        return value if isinstance(value, tuple) else (value, value)
+
+    if not isinstance(padding, tuple):
+        padding = (padding,) * 4
+    if len(padding) == 2:
+        padding = (padding[0], padding[0], padding[1], padding[1])
+    return conv2d_geometry(x, w, two(stride), padding, two(dilation), groups)
+
+
+def _conv(g, x, w):
+    if 0 in g.x_shape or 0 in g.w_shape:
+        return (x.sum() + w.sum()) * x.new_zeros(g.y_shape)
+    pads = g.padding
+    if pads[0] == pads[1] and pads[2] == pads[3]:
+        return conv2d(x, w, None, g.stride, (pads[0], pads[2]), g.dilation, g.G)
+    x = pad(x, (pads[2], pads[3], pads[0], pads[1]))
+    return conv2d(x, w, None, g.stride, 0, g.dilation, g.G)
+
+
+def torch_fprop(g):
+    return lambda x, w: _conv(g, x, w)
+
+
+def torch_dgrad(g):
+    def dgrad(dy, w):
+        x = dy.new_zeros(g.x_shape)
+        if dy.is_contiguous(memory_format=torch.channels_last) and not dy.is_contiguous():
+            x = x.contiguous(memory_format=torch.channels_last)
+        x.requires_grad_()
+        return torch.autograd.grad(_conv(g, x, w), x, dy)[0]
+
+    return dgrad
+
+
+def torch_wgrad(g):
+    def wgrad(x, dy):
+        w = x.new_zeros(g.w_shape, requires_grad=True)
+        return torch.autograd.grad(_conv(g, x, w), w, dy)[0]
+
+    return wgrad
+
+
+def _magnitude(oracle):
+    return lambda a, b: torch.sqrt(oracle(a * a, b * b))
+
+
+PASSES = {
+    "conv2d_fprop": (torch_fprop, lambda g: (g.x_shape, g.w_shape), lambda g: g.C // g.G * g.R * g.S),
+    "conv2d_dgrad": (torch_dgrad, lambda g: (g.y_shape, g.w_shape), lambda g: g.K // g.G * g.R * g.S),
+    "conv2d_wgrad": (torch_wgrad, lambda g: (g.x_shape, g.y_shape), lambda g: g.N * g.P * g.Q),
+}
+
+
+def case(primitive, name, g, epilogue=None, **options) -> Case:
+    make, shapes, depth = PASSES[primitive]
+    first, second = shapes(g)
+    oracle = make(g)
+    return Case(
+        primitive,
+        name,
+        g,
+        lambda draw: (draw(*first), draw(*second)),
+        oracle,
+        depth=max(depth(g), 1),
+        magnitude=_magnitude(oracle),
+        epilogue=epilogue,
+        **options,
+    )
+
+
+GEOMETRIES = {
+    "stem 7x7 stride 2": geometry((1, 3, 17, 15), (4, 3, 7, 7), 2, 3),
+    "3x3": geometry((2, 3, 6, 5), (4, 3, 3, 3), 1, 1),
+    "3x3 valid": geometry((1, 2, 5, 6), (3, 2, 3, 3)),
+    "pointwise": geometry((2, 5, 4, 3), (6, 5, 1, 1)),
+    "pointwise stride 2": geometry((1, 4, 5, 7), (3, 4, 1, 1), 2),
+    "pointwise padded": geometry((1, 3, 3, 4), (2, 3, 1, 1), 1, 1),
+    "depthwise": geometry((2, 5, 6, 7), (5, 1, 3, 3), 1, 1, groups=5),
+    "depthwise stride 2": geometry((1, 4, 9, 7), (4, 1, 3, 3), 2, 1, groups=4),
+    "depthwise dilated": geometry((1, 4, 9, 8), (4, 1, 3, 3), 1, 2, 2, groups=4),
+    "depthwise 5x1": geometry((1, 3, 8, 4), (3, 1, 5, 1), (2, 1), (2, 0), groups=3),
+    "depthwise multiplier": geometry((2, 3, 6, 5), (6, 1, 3, 3), (1, 2), 1, groups=3),
+    "grouped": geometry((2, 6, 5, 4), (4, 3, 3, 3), 1, 1, groups=2),
+    "grouped stride 2": geometry((1, 8, 7, 6), (12, 2, 3, 3), 2, 1, groups=4),
+    "uneven all": geometry((2, 3, 11, 13), (4, 3, 3, 2), (2, 3), (2, 1), (1, 2)),
+    "uneven dilation": geometry((1, 2, 12, 9), (3, 2, 3, 3), (1, 2), (3, 1), (3, 1)),
+    "dilation over stride": geometry((1, 2, 13, 14), (3, 2, 2, 3), (3, 2), 1, (2, 4)),
+    "asymmetric padding": geometry((2, 2, 6, 7), (3, 2, 3, 4), (2, 1), (0, 1, 2, 1)),
+    "even filter same": geometry((1, 2, 5, 6), (2, 2, 4, 2), 1, (1, 2, 0, 1)),
+    "1x7": geometry((1, 3, 4, 9), (2, 3, 1, 7), 1, (0, 3)),
+    "7x1": geometry((1, 3, 9, 4), (2, 3, 7, 1), 1, (3, 0)),
+    "one pixel": geometry((2, 3, 1, 1), (4, 3, 3, 3), 1, 1),
+    "one channel": geometry((2, 1, 5, 5), (1, 1, 3, 3), 1, 1),
+    "filter is the image": geometry((2, 3, 4, 5), (6, 3, 4, 5)),
+    "stride past the image": geometry((1, 2, 5, 4), (2, 2, 2, 2), (4, 7), 1),
+    "stride over filter": geometry((1, 3, 10, 11), (2, 3, 2, 2), (4, 3)),
+    "padding over filter": geometry((1, 2, 3, 3), (2, 2, 2, 2), (1, 2), (4, 5)),
+    "taps that miss": geometry((1, 2, 2, 3), (2, 2, 3, 3), 1, 5, 5),
+    "unread border": geometry((1, 2, 8, 9), (2, 2, 3, 3), 3),
+    "no batch": geometry((0, 3, 5, 5), (4, 3, 3, 3), 1, 1),
+    "no filters": geometry((2, 3, 5, 5), (0, 3, 3, 3), 1, 1),
+    "no channels": geometry((2, 0, 5, 5), (4, 0, 3, 3), 1, 1),
+}
+
+LARGE = {
+    "prime sizes": geometry((3, 13, 17, 19), (11, 13, 3, 3), 1, 1),
+    "past a tile": geometry((1, 67, 9, 8), (71, 67, 3, 3), 1, 1),
+    "tall plane": geometry((1, 3, 41, 37), (5, 3, 3, 3), 2, 1),
+    "wide depthwise": geometry((2, 65, 15, 17), (65, 1, 3, 3), 1, 1, groups=65),
+    "wide pointwise": geometry((2, 131, 7, 7), (67, 131, 1, 1)),
+}
+
+SLOW = {
+    "Xception middle depthwise": geometry((2, 728, 19, 19), (728, 1, 3, 3), 1, 1, groups=728),
+    "Xception middle pointwise": geometry((2, 728, 19, 19), (728, 728, 1, 1)),
+    "VGG 14x14": geometry((1, 256, 14, 14), (512, 256, 3, 3), 1, 1),
+    "ResNet stem": geometry((1, 3, 112, 112), (64, 3, 7, 7), 2, 3),
+    "long plane": geometry((1, 2, 1030, 515), (2, 2, 3, 3), 1, 1),
+    "many images": geometry((130, 3, 8, 8), (8, 3, 3, 3), 1, 1),
+    "ResNeXt 32 groups": geometry((1, 128, 14, 14), (128, 4, 3, 3), 1, 1, groups=32),
+}
+
+_EPILOGUED = geometry((2, 3, 5, 4), (6, 3, 3, 3), (2, 1), 1)
+
+
+def _epilogue(shape, activation, *parts):
+    """Draws the parts named, for outputs of `shape`."""
+    channels = shape[1]
+
+    def draw_epilogue(draw):
+        return Epilogue(
+            bias=draw(channels) if "bias" in parts else None,
+            scale=draw(channels) if "scale" in parts else None,
+            shift=draw(channels) if "shift" in parts else None,
+            residual=draw(*shape) if "residual" in parts else None,
+            activation=activation,
+        )
+
+    return draw_epilogue
+
+
+def _epilogue_cases():
+    everything = ("bias", "scale", "shift", "residual")
+    variants = [
+        ("bias", None, ("bias",)),
+        ("bias relu", "relu", ("bias",)),
+        ("scale shift", None, ("scale", "shift")),
+        ("scale alone", None, ("scale",)),
+        ("residual", None, ("residual",)),
+        *((f"all {name}", name, everything) for name in (None, *ACTIVATIONS)),
+    ]
+    for primitive, shape in (("conv2d_fprop", _EPILOGUED.y_shape), ("conv2d_dgrad", _EPILOGUED.x_shape)):
+        for name, activation, parts in variants:
+            draw = _epilogue(shape, activation, *parts)
+            exact = activation in EXACT_ACTIVATIONS
+            yield case(primitive, f"epilogue {name}", _EPILOGUED, draw, exact=exact)
+        depthwise = GEOMETRIES["depthwise"]
+        draw = _epilogue(depthwise.x_shape, "relu", *everything)
+        yield case(primitive, "epilogue depthwise", depthwise, draw)
+
+
+CASES = [
+    *(case(primitive, name, g) for primitive in PASSES for name, g in GEOMETRIES.items()),
+    *(case(primitive, name, g, large=True) for primitive in PASSES for name, g in LARGE.items()),
+    *(
+        case(primitive, name, g, large=True, slow=True)
+        for primitive in PASSES
+        for name, g in SLOW.items()
+    ),
+    *_epilogue_cases(),
+]

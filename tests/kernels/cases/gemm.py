@@ -1,0 +1,78 @@
+"""Cases of gemm: out[b] = a[b] @ b[b]."""
+
+from __future__ import annotations
+
+import torch
+
+from pycnn.dispatch import ACTIVATIONS, Epilogue
+from pycnn.geometry import gemm_geometry
+
+from ..harness import EXACT_ACTIVATIONS, Case
+
+
+def _magnitude(a, b):
+    return torch.sqrt(torch.matmul(a * a, b * b))
+
+
+def case(name, b, m, n, k, *, transposed=(), epilogue=None, **options) -> Case:
+    """`transposed` names the operands that are handed over as transposed views."""
+
+    def inputs(draw):
+        left, right = draw(b, m, k), draw(b, k, n)
+        if "a" in transposed:
+            left = draw(b, k, m).transpose(0, 2, 1)
+        if "b" in transposed:
+            right = draw(b, n, k).transpose(0, 2, 1)
+        return left, right
+
+    return Case(
+        "gemm",
+        name,
+        gemm_geometry(b, m, n, k),
+        inputs,
+        torch.matmul,
+        depth=max(k, 1),
+        magnitude=_magnitude,
+        epilogue=epilogue,
+        **options,
+    )
+
+
+def _full_epilogue(activation):
+    return lambda draw: Epilogue(
+        bias=draw(5), scale=draw(5), shift=draw(5), residual=draw(2, 7, 5), activation=activation
+    )
+
+
+CASES = [
+    case("square", 1, 8, 8, 8),
+    case("primes", 1, 13, 7, 11),
+    case("one row", 1, 1, 17, 5),
+    case("one column", 1, 17, 1, 5),
+    case("one term", 1, 6, 5, 1),
+    case("batched", 3, 5, 4, 6),
+    case("a transposed", 2, 6, 5, 7, transposed="a"),
+    case("b transposed", 2, 6, 5, 7, transposed="b"),
+    case("both transposed", 1, 6, 5, 7, transposed="ab"),
+    case("deep", 1, 3, 4, 1025),
+    case("past a tile", 1, 129, 151, 67, large=True),
+    case("many tiles", 2, 300, 257, 130, large=True, slow=True),
+    case("no batch", 0, 3, 4, 5),
+    case("no rows", 2, 0, 4, 5),
+    case("no columns", 2, 3, 0, 5),
+    case("no terms", 2, 3, 4, 0),
+    case("bias", 2, 7, 5, 9, epilogue=lambda draw: Epilogue(bias=draw(5))),
+    case("scale and shift", 2, 7, 5, 9, epilogue=lambda draw: Epilogue(None, draw(5), draw(5))),
+    *(
+        case(
+            f"epilogue {activation}",
+            2,
+            7,
+            5,
+            9,
+            epilogue=_full_epilogue(activation),
+            exact=activation in EXACT_ACTIVATIONS,
+        )
+        for activation in (None, *ACTIVATIONS)
+    ),
+]
