@@ -66,15 +66,15 @@ distclean: clean ## clean, and remove the environments
 # $(call install,environment,pip options): the build tools, PyTorch, then pycnn and its test tools.
 #
 # PyTorch comes first, in its CPU build where pip's indexes have one, so that nothing after it pulls
-# another. torchvision comes without its requirements, which would replace that build; its images
-# need pillow, which the test extra has.
+# another; torchvision (the release that goes with it) comes without its requirements, for the same
+# reason.
 define install
 	$(1)/bin/python -m pip install -q $(2) setuptools wheel cmake ninja pybind11
 	$(1)/bin/python -m pip install -q "torch==2.13.0+cpu" 2>$(1)/torch.log || { \
 	    echo "pip's indexes hold no CPU build of PyTorch for this Python; taking the default build," ; \
 	    echo "which on Linux brings several GB of CUDA libraries." ; \
 	    $(1)/bin/python -m pip install torch==2.13.0 ; }
-	$(1)/bin/python -m pip install -q --no-deps torchvision==0.29.2
+	$(1)/bin/python -m pip install -q --no-deps torchvision==0.28.0
 	$(1)/bin/python -m pip install -q --no-build-isolation $(2) -e '.[test]'
 	$(1)/bin/python -m compileall -q pycnn kernels
 	touch $@

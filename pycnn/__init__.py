@@ -16,7 +16,6 @@ from .autograd import Function, enable_grad, grad, is_grad_enabled, no_grad, set
 from .creation import *  # noqa: F403
 from .dispatch import NoKernel, explain, trace, using
 from .dtypes import (
-    bfloat16,
     bool_,
     double,
     float16,
@@ -70,10 +69,12 @@ def __getattr__(name: str) -> Any:
         return value
     if name == "bool":
         return bool_
+    if name == "bfloat16":
+        return dtypes.bfloat16
     if name in _TORCH_TOP_LEVEL:
         return getattr(functional, name)
     raise AttributeError(f"module 'pycnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES, "bool"})
+    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES, "bool", "bfloat16"})

@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .dtypes import bfloat16
-
 Array = Any  # numpy.ndarray or cupy.ndarray
 
 contiguous_format = "contiguous"
@@ -309,6 +307,6 @@ def from_dlpack(source: Any) -> Array:
 
 def dlpack_checked(a: Array) -> Array:
     """`a`, or BufferError where DLPack cannot carry its dtype."""
-    if a.dtype == bfloat16:
+    if a.dtype.name == "bfloat16":
         raise BufferError("NumPy's DLPack export has no bfloat16; call .to('float32') first")
     return a

@@ -218,7 +218,7 @@ class Function:
             gradients = [
                 zeros(self._outputs[i]) if g is None else g for i, g in enumerate(gradients)
             ]
-        if self.provider is None:
+        if self.provider is None and self.algorithm is None:
             results = self.backward(*gradients)
         else:
             with dispatch.using(self.provider, self.algorithm):

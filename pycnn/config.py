@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import os
 import platform
@@ -36,7 +37,7 @@ def require_installed() -> None:
 def native_status() -> tuple[Any, str]:
     """(the C++ extension, "") or (None, why there is none)."""
     try:
-        from . import _native
+        native: Any = importlib.import_module("pycnn._native")
     except ImportError as error:
         return None, _why_no_native(error)
     from . import __version__

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -286,11 +285,11 @@ class Record(NamedTuple):
     seconds: float
 
 
-@dataclass
 class Trace:
     """The calls made while a `trace()` block was active, in order."""
 
-    records: list[Record] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.records: list[Record] = []
 
     def call(self, entry: Entry, inputs: Any, out: Any, geometry: Any, epilogue: Epilogue | None) -> None:
         array.synchronize()

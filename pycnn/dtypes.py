@@ -9,11 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 float16 = np.dtype("float16")
-bfloat16 = np.dtype(ml_dtypes.bfloat16)
 float32 = np.dtype("float32")
 float64 = np.dtype("float64")
 uint8 = np.dtype("uint8")
@@ -25,10 +23,12 @@ bool_ = np.dtype("bool")
 
 half, double = float16, float64
 
-FLOATING = frozenset((float16, bfloat16, float32, float64))
-HALVES = frozenset((float16, bfloat16))
+# bfloat16 joins the first four of these when something first asks for it: see _load_bfloat16
+FLOATING = {float16, float32, float64}
+HALVES = {float16}
+SUPPORTED = {float16, float32, float64, uint8, int8, int16, int32, int64, bool_}
+UNIT_ROUNDOFF = {float16: 2.0**-11, float32: 2.0**-24, float64: 2.0**-53}  # u, half the distance from 1 to the next
 INTEGRAL = frozenset((uint8, int8, int16, int32, int64))
-SUPPORTED = FLOATING | INTEGRAL | {bool_}
 
 _BY_NAME = {str(dtype): dtype for dtype in SUPPORTED} | {
     "half": float16,
@@ -39,8 +39,30 @@ _BY_NAME = {str(dtype): dtype for dtype in SUPPORTED} | {
     "long": int64,
 }
 
-# u, half the distance from 1 to the next number
-UNIT_ROUNDOFF = {float16: 2.0**-11, bfloat16: 2.0**-8, float32: 2.0**-24, float64: 2.0**-53}
+
+def _load_bfloat16() -> np.dtype:
+    """bfloat16 from ml_dtypes, whose import costs as much as pycnn's own: done on first use.
+
+    Every array enters through `as_dtype`, so none can hold bfloat16 before this has run."""
+    known = globals().get("bfloat16")
+    if known is not None:
+        return known
+    import ml_dtypes
+
+    dtype = np.dtype(ml_dtypes.bfloat16)
+    FLOATING.add(dtype)
+    HALVES.add(dtype)
+    SUPPORTED.add(dtype)
+    UNIT_ROUNDOFF[dtype] = 2.0**-8
+    _BY_NAME["bfloat16"] = dtype
+    globals()["bfloat16"] = dtype
+    return dtype
+
+
+def __getattr__(name: str) -> Any:
+    if name == "bfloat16":
+        return _load_bfloat16()
+    raise AttributeError(f"module 'pycnn.dtypes' has no attribute {name!r}")
 
 
 def as_dtype(spec: Any) -> np.dtype:
@@ -49,12 +71,15 @@ def as_dtype(spec: Any) -> np.dtype:
         return spec
     name = spec if isinstance(spec, str) else str(spec) if "torch." in repr(spec) else None
     if name is not None:
-        dtype = _BY_NAME.get(name.removeprefix("torch.").removeprefix("pycnn."))
+        name = name.removeprefix("torch.").removeprefix("pycnn.")
+        dtype = _load_bfloat16() if name == "bfloat16" else _BY_NAME.get(name)
     else:
         try:
             dtype = np.dtype(spec) if spec is not None else None
         except TypeError:
             dtype = None
+        if dtype is not None and dtype.name == "bfloat16":
+            dtype = _load_bfloat16()
         dtype = dtype if dtype in SUPPORTED else None
     if dtype is None:
         accepted = ", ".join(sorted(str(d) for d in SUPPORTED))
@@ -83,7 +108,7 @@ def promote_types(a: np.dtype, b: np.dtype) -> np.dtype:
         return a
     if category(a) != category(b):
         return a if category(a) > category(b) else b
-    if {a, b} == HALVES:
+    if a in HALVES and b in HALVES:
         return float32
     return np.promote_types(a, b)
 

@@ -9,38 +9,64 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 LIMIT = 2**31 - 1  # every size, stride, padding and dilation stays below what a 32-bit kernel argument holds
 
 
 class Geometry:
-    """Base of the frozen dataclasses below: equality by value, hash computed once."""
+    """Base of the frozen classes below: fields as a dataclass's, equality by value, hash computed once."""
 
-    def __post_init__(self) -> None:
-        values = tuple([getattr(self, name) for name in self.__dataclass_fields__])  # type: ignore[attr-defined]
-        object.__setattr__(self, "_values", values)
-        object.__setattr__(self, "_hash", hash((type(self).__name__, values)))
+    _fields: tuple[str, ...] = ()
+    _values: tuple[Any, ...]
+    _hash: int
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        names, cls = self._fields, type(self)
+        if len(values) > len(names):
+            raise TypeError(f"{cls.__name__} has {len(names)} fields, got {len(values)} values")
+        given = dict(zip(names, values))  # noqa: B905
+        for name, value in named.items():
+            if name not in names or name in given:
+                raise TypeError(f"{cls.__name__}: {name!r} is {'given twice' if name in given else 'no field'}")
+            given[name] = value
+        missing = [name for name in names if name not in given and not hasattr(cls, name)]
+        if missing:
+            raise TypeError(f"{cls.__name__}: missing {', '.join(missing)}")
+        for name in names:
+            self.__dict__[name] = given[name] if name in given else getattr(cls, name)
+        self.__dict__["_values"] = tuple([self.__dict__[name] for name in names])
+        self.__dict__["_hash"] = hash((cls.__name__, self._values))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen: cannot set {name!r}")
 
     def __hash__(self) -> int:
-        return self._hash  # type: ignore[attr-defined]
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
         return self is other or (type(self) is type(other) and self._values == other._values)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
-        names = self.__dataclass_fields__  # type: ignore[attr-defined]
-        return f"{type(self).__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in names)})"
+        fields = ", ".join(f"{name}={value!r}" for name, value in zip(self._fields, self._values, strict=True))
+        return f"{type(self).__name__}({fields})"
 
     def flops(self, primitive: str) -> int:
         """Floating-point operations of a primitive on this geometry; a multiply-add counts two."""
         return 0
 
 
-# the base's methods serve every geometry: generating them per class would triple the time this module takes to import
-frozen = dataclass(frozen=True, eq=False, repr=False)
+if TYPE_CHECKING:
+    
+    frozen = dataclass(frozen=True)
+else:
+
+    def frozen(cls: type) -> type:
+        """A frozen dataclass in what it does. The module `dataclasses` and the classes it generates would cost more
+        than everything else `import pycnn` does."""
+        cls._fields = tuple(cls.__annotations__)
+        return cls
 
 
 def tap_span(size: int, outputs: int, tap: int, stride: int, pad: int, dilation: int) -> tuple[slice, slice]:
@@ -501,6 +527,43 @@ def adaptive_pool2d_geometry(
     r = max((-(-(i + 1) * h // p) - i * h // p for i in range(p)), default=1)
     s = max((-(-(i + 1) * w // q) - i * w // q for i in range(q)), default=1)
     return Pool2dGeometry(n, c, h, w, r, s, p, q, adaptive=True)
+
+
+@lru_cache(maxsize=4096)
+def resize2d_geometry(
+    x_shape: tuple[int, ...],
+    size: tuple[int, int] | None,
+    scale: tuple[float | None, float | None],
+    mode: str,
+    align_corners: bool = False,
+    antialias: bool = False,
+    op: str = "interpolate",
+) -> Resize2dGeometry:
+    """The geometry of a resampling to `size`, or by `scale` where size is None; RuntimeError where it is impossible."""
+    n, c, h, w = x_shape
+    if size is None:
+        size = (resized(h, scale[0], op), resized(w, scale[1], op))
+    p, q = size
+    if min(h, w, p, q) < 1:
+        raise RuntimeError(
+            f"{op}(): Input and output sizes should be greater than 0, "
+            f"but got input (H: {h}, W: {w}) output (H: {p}, W: {q})"
+        )
+    if c < 1:
+        raise RuntimeError(f"{op}(): Non-empty data tensor expected but got a tensor with sizes {_shape_words(x_shape)}")
+    if max(p, q) > LIMIT:
+        raise RuntimeError(f"{op}(): size: got an output of {p} x {q}, expected sizes up to {LIMIT}")
+    return Resize2dGeometry(n, c, h, w, p, q, mode, align_corners, *scale, antialias)
+
+
+def resized(size: int, scale: float | None, op: str = "interpolate") -> int:
+    """floor(size * scale); a scale of None keeps the size."""
+    if scale is None:
+        return size
+    product = size * scale
+    if not math.isfinite(product):
+        raise RuntimeError(f"{op}(): scale_factor: got {scale}, expected a finite number")
+    return int(product)
 
 
 @lru_cache(maxsize=4096)

@@ -161,7 +161,7 @@ class Tensor:
 
     def tolist(self) -> Any:
         a = array.to_device(self._data, "cpu")
-        return (a.astype(np.float64) if a.dtype == dtypes.bfloat16 else a).tolist()
+        return (a.astype(np.float64) if a.dtype.name == "bfloat16" else a).tolist()
 
     def __bool__(self) -> bool:
         if self._data.size != 1:
@@ -230,7 +230,7 @@ class Tensor:
         if not self.is_leaf:
             raise RuntimeError("a tensor with a graph behind it cannot be pickled; detach() it first")
         a = array.to_device(self._data, "cpu")
-        if a.dtype == dtypes.bfloat16:
+        if a.dtype.name == "bfloat16":
             a = a.view(np.uint16)
         return {
             "data": a,

@@ -184,17 +184,15 @@ def test_a_wrong_gradient_beside_kinks_is_still_caught():
     "view",
     [
         lambda a: a.transpose(2, 0, 1),
-        lambda a: a[::-1, ::2, 1:],
+        lambda a: a[1:, ::2, 1:],
         lambda a: np.asfortranarray(a),
     ],
 )
 def test_non_contiguous_inputs(view, fast):
     a = view(np.random.default_rng(0).standard_normal((4, 4, 4)))
-    x = pycnn.from_numpy(a).requires_grad_() if all(s > 0 for s in a.strides) else None
-    if x is None:
-        pytest.skip("from_numpy refuses negative strides")
+    x = pycnn.from_numpy(a).requires_grad_()
     assert gradcheck(lambda x: x * x * x, x, fast=fast)
-    np.testing.assert_array_equal(x.detach().numpy(), a)
+    assert np.shares_memory(x.detach().numpy(), a)
     with pytest.raises(GradcheckError):
         gradcheck(broken(WRONG["sign"]), x, fast=fast)
 

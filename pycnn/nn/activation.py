@@ -22,7 +22,7 @@ class _Activation(Module):
 class _Inplace(_Activation):
     """An activation whose only option is to overwrite its input."""
 
-    _shown = ("inplace",)
+    _shown: tuple[str, ...] = ("inplace",)
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()

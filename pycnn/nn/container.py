@@ -121,7 +121,7 @@ class Sequential(_ModuleSequence):
     def _sliced(self, index: slice) -> Sequential:
         return type(self)(OrderedDict(list(self._modules.items())[index]))
 
-    def __add__(self, other: Sequential) -> Sequential:
+    def __add__(self, other: Any) -> Sequential:
         self._check_addable("add", other)
         return Sequential(*self, *other)
 

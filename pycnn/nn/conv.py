@@ -153,7 +153,7 @@ class _ConvForward(_Conv):
         )
 
     def _convolve(self, function: Any, input: Tensor, **fused: Any) -> Tensor:
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             input, padding = self._padded(input), 0
         return function(
@@ -256,10 +256,9 @@ class _ConvTranspose(_Conv):
                 f"ConvTranspose{rank}D: for {len(shape)}D input, output_size must have {rank} "
                 f"or {len(shape)} elements (got {len(output_size)})"
             )
-        geometry = zip(
-            shape[lead:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True
-        )
-        least = [(n - 1) * s - 2 * int(p) + d * (k - 1) + 1 for n, s, p, d, k in geometry]
+        padding: Any = self.padding
+        axes = zip(shape[lead:], self.stride, padding, self.dilation, self.kernel_size, strict=True)
+        least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in axes]
         most = [size + s - 1 for size, s in zip(least, self.stride, strict=True)]
         for size, low, high in zip(output_size, least, most, strict=True):
             if not low <= size <= high:

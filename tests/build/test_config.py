@@ -29,7 +29,6 @@ def forgetful():
 @pytest.fixture
 def without_native(forgetful, monkeypatch):
     """A pycnn whose extension cannot be imported; call it to say what setup.py recorded."""
-    monkeypatch.delattr(pycnn, "_native", raising=False)
     monkeypatch.setitem(sys.modules, "pycnn._native", None)
 
     def recorded(state, reason="", python=sys.implementation.cache_tag):
@@ -78,7 +77,8 @@ def test_the_report_says_why_the_extension_is_missing(without_native, recorded, 
 
 
 def test_an_extension_of_another_version_is_not_used(forgetful, monkeypatch):
-    monkeypatch.setattr(pycnn, "_native", SimpleNamespace(version=lambda: "0.0.9"), raising=False)
+    other = SimpleNamespace(version=lambda: "0.0.9")
+    monkeypatch.setitem(sys.modules, "pycnn._native", other)
     expected = f"it was built for pycnn 0.0.9, not {pycnn.__version__}: reinstall pycnn"
     assert config.native_status() == (None, expected)
 
@@ -111,7 +111,7 @@ def test_a_wrong_setting_is_reported_and_not_raised(forgetful, monkeypatch):
         isa_builds=lambda: {"baseline": {}},
         get_num_threads=lambda: 3,
     )
-    monkeypatch.setattr(pycnn, "_native", native, raising=False)
+    monkeypatch.setitem(sys.modules, "pycnn._native", native)
     monkeypatch.setenv("PYCNN_ISA", "mmx")
     rows = config.config_dict()
     assert rows["isa"] == "error: PYCNN_ISA is 'mmx'; accepted: baseline (built for baseline)"

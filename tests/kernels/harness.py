@@ -1,34 +1,39 @@
-"""One table of cases, run over every kernel that is registered: (provider, algorithm) x dtype x layout.
+"""One table of cases, run over every kernel registered: (provider, algorithm) x dtype x layout.
 
 A family states its cases in tests/kernels/cases/<family>.py as a list `CASES`:
 
     def pool(g):
-        return lambda x: F.max_pool2d(x, (g.R, g.S), ...)
+        return lambda x: F.avg_pool2d(x, (g.R, g.S), ...)
 
     CASES = [
-        Case("avg_pool2d_fprop", "3x3 stride 2", geometry=g, inputs=lambda draw: (draw(2, 3, 9, 7),),
-             oracle=pool(g), depth=9),
+        Case("avg_pool2d_fprop", "3x3 stride 2", geometry=g,
+             inputs=lambda draw: (draw(2, 3, 9, 7),), oracle=pool(g), depth=9),
     ]
 
-inputs    draws the primitive's arrays, in dispatch.PRIMITIVES' order, None where an optional one is left out. `draw`
-          is a Draw: draw(*shape) gives float64 numbers that the dtype under test represents exactly. What it returns
-          as float64 is cast to that dtype; every other array (indices, float32 statistics) is passed as it is.
-oracle    computes the answer from torch tensors, a tensor or a tuple. It is called with float64 tensors for the
-          truth, and with tensors of the dtype under test, contiguous and channels-last, for PyTorch's own error.
-          It must not assume a dtype. `opponent` replaces it for the second use; `opponent=None` leaves that use out.
-depth     the number of terms in a sum; `magnitude` (from float64 tensors, like oracle) is the size those terms have
-          together, sqrt(conv(x^2, w^2)) for a convolution. Without it, the answer's own absolute value.
+inputs    draws the primitive's arrays, in dispatch.PRIMITIVES' order, None where an optional one is
+          left out. `draw` is a Draw: draw(*shape) gives float64 numbers that the dtype under test
+          represents exactly. What is returned as float64 is cast to that dtype; every other array
+          (indices, float32 statistics) is passed as it is.
+oracle    computes the answer from torch tensors, a tensor or a tuple. It is called with float64
+          tensors for the truth, and with tensors of the dtype under test, contiguous and
+          channels-last, for PyTorch's own error: it must not assume a dtype. `opponent` replaces it
+          for the second use; `opponent=None` leaves that use out.
+depth     the number of terms in a sum; `magnitude` (from float64 tensors, like oracle) is the size
+          those terms have together, sqrt(conv(x^2, w^2)) for a convolution. Without it, the
+          answer's own absolute value.
 epilogue  draws an Epilogue; the harness applies it to the oracle's answer itself.
 exact     whether small integers give integers, so that kernel and oracle must agree bit for bit.
 
-What each test function of test_kernels.py checks, with outputs and workspaces full of NaN (integers: a sentinel):
+What test_kernels.py checks, with outputs and workspaces full of NaN (integers: a sentinel):
 test_exact    on small integers the answer equals the oracle's, in every layout
-test_oracle   the error against float64 is at most twice the worse of PyTorch's two layouts, or under the floor
-                  4*u_acc*sqrt(depth)*magnitude + u*|y|        (a kernel rounds once, when it stores)
+test_oracle   the error against float64 is at most twice the worse of PyTorch's two layouts, or is
+              under the floor 4*u_acc*sqrt(depth)*magnitude + u*|y|: a kernel rounds once, at the
+              store, and sums in the accumulation dtype
 test_canary   no byte outside the outputs changes, gaps between strides included, and no input does
 test_repeats  two runs give the same bits
 
-Inputs are drawn from a fresh seed in every run. A failure ends with the line that repeats it: PYCNN_TEST_SEED=...
+Inputs are drawn from a fresh seed in every run. A failure ends with the line that repeats it:
+PYCNN_TEST_SEED=...
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -48,22 +53,14 @@ import torch
 
 from pycnn import array, dispatch, dtypes
 
+from .memory import LAYOUTS, Placed, place, poison, poisoned_workspaces
+
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 SEED = int(os.environ.get("PYCNN_TEST_SEED") or np.random.SeedSequence().generate_state(1)[0])
 
-# (layout of the inputs, layout of the outputs)
-LAYOUTS = (
-    ("contiguous", "contiguous"),
-    ("channels_last", "channels_last"),
-    ("gaps", "gaps"),
-    ("negative", "contiguous"),
-    ("misaligned", "misaligned"),
-    ("channels_last", "contiguous"),
-    ("contiguous", "negative"),
-)
 # the largest integer up to which every integer is a number of the dtype
 EXACT_LIMIT = {"float16": 2048, "bfloat16": 256, "float32": 2**24, "float64": 2**53}
-# how integers thin out until the answer stays below that limit: (largest |value|, share of non-zeros)
+# how integers thin out until the answer stays below it: (largest |value|, share of non-zeros)
 DENSITIES = ((8, 1.0), (2, 1.0), (2, 0.5), (1, 0.5), (1, 0.25), (1, 0.1), (1, 0.03))
 EXACT_ACTIVATIONS = (None, "relu", "relu6")
 
@@ -81,7 +78,9 @@ class Case:
     epilogue: Callable[[Draw], dispatch.Epilogue] | None = None
     exact: bool = True
     dtypes: tuple[str, ...] = FLOATS
-    out_dtypes: tuple[str | None, ...] = ()  # per output: None is the dtype under test, "accumulation" its sums'
+    out_dtypes: tuple[
+        str | None, ...
+    ] = ()  # per output: None is the dtype under test, "accumulation" its sums'
     large: bool = False  # too large for the naive rungs, which loop in Python
     slow: bool = False
     atol: float = 0.0  # added to the floor, in units of u: where the answer cancels to nearly zero
@@ -91,9 +90,11 @@ class Case:
 
 
 class Draw:
-    """Random numbers that the dtype under test represents exactly; small integers in integer mode."""
+    """Random numbers that the dtype under test represents exactly, or small integers."""
 
-    def __init__(self, rng: np.random.Generator, dtype: str, integer: tuple[int, float] | None = None) -> None:
+    def __init__(
+        self, rng: np.random.Generator, dtype: str, integer: tuple[int, float] | None = None
+    ) -> None:
         self.rng = rng
         self.dtype = dtypes.as_dtype(dtype)
         self.accumulation = dtypes.accumulation_dtype(self.dtype)
@@ -136,7 +137,7 @@ class Problem:
     bounds: tuple[np.ndarray, ...] = ()  # the error each output may have, where it is a float
 
 
-# --- torch ----------------------------------------------------------------------------------------------------------
+# --- torch ----------------------------------------------------------------------------------------
 
 
 def to_torch(a: np.ndarray | None, dtype: torch.dtype | None = None) -> Any:
@@ -171,7 +172,9 @@ TORCH_ACTIVATIONS: dict[str | None, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-def torch_epilogue(acc: torch.Tensor, e: dispatch.Epilogue, dtype: torch.dtype, channel: int) -> torch.Tensor:
+def torch_epilogue(
+    acc: torch.Tensor, e: dispatch.Epilogue, dtype: torch.dtype, channel: int
+) -> torch.Tensor:
     """activation((acc + bias)*scale + shift + residual), the channels on axis `channel`."""
 
     def per_channel(a: Any) -> torch.Tensor:
@@ -194,11 +197,14 @@ def _tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
-def _answers(function: Callable[..., Any], problem_inputs: Any, e: Any, dtype: Any, case: Case, layout: Any) -> Any:
+def _answers(
+    function: Callable[..., Any], problem_inputs: Any, e: Any, dtype: Any, case: Case, layout: Any
+) -> Any:
     tensors = [to_torch(a, dtype) for a in problem_inputs]
     if layout is not None:
         tensors = [
-            t.contiguous(memory_format=layout) if isinstance(t, torch.Tensor) and t.ndim == 4 else t for t in tensors
+            t.contiguous(memory_format=layout) if isinstance(t, torch.Tensor) and t.ndim == 4 else t
+            for t in tensors
         ]
     result = function(*tensors)
     if e is not None:
@@ -211,7 +217,7 @@ def channel_axis(primitive: str) -> int:
     return 2 if primitive == "gemm" else 1
 
 
-# --- drawing --------------------------------------------------------------------------------------------------------
+# --- drawing --------------------------------------------------------------------------------------
 
 
 def _generator(case: Case, dtype: str, kind: str) -> np.random.Generator:
@@ -237,8 +243,9 @@ def _solve(case: Case, dtype: str, inputs: Any, e: Any) -> Problem:
     out_dtypes = []
     for t, name in zip(tensors, wanted, strict=True):
         if name is None:
-            floating = t.is_floating_point() or case.dtypes != FLOATS
-            out_dtypes.append(dtypes.as_dtype(dtype) if floating else from_torch(t).dtype)
+            under_test = dtypes.as_dtype(dtype)
+            floating = t.is_floating_point() and under_test in dtypes.FLOATING
+            out_dtypes.append(under_test if floating else from_torch(t).dtype)
         elif name == "accumulation":
             out_dtypes.append(dtypes.accumulation_dtype(dtypes.as_dtype(dtype)))
         else:
@@ -253,9 +260,13 @@ def integer_problem(case: Case, dtype: str) -> Problem:
     for density in DENSITIES:
         draw = Draw(_generator(case, dtype, "integers"), dtype, density)
         problem = _solve(case, dtype, *_draw(case, draw))
-        if limit is None or all(np.abs(y).max(initial=0) <= limit for y in problem.answers if y.dtype.kind == "f"):
+        if limit is None or all(
+            np.abs(y).max(initial=0) <= limit for y in problem.answers if y.dtype.kind == "f"
+        ):
             return problem
-    raise AssertionError(f"{case}: no density of integers keeps the answer within {limit} for {dtype}")
+    raise AssertionError(
+        f"{case}: no density of integers keeps the answer within {limit} for {dtype}"
+    )
 
 
 @lru_cache(maxsize=64)
@@ -268,10 +279,12 @@ def real_problem(case: Case, dtype: str) -> Problem:
         tensors = [to_torch(a, torch.float64) for a in inputs]
         magnitudes = tuple(from_torch(t) for t in _tuple(case.magnitude(*tensors)))
     floors = tuple(
-        _floor(case, y, m, out, e) for y, m, out in zip(problem.answers, magnitudes, problem.out_dtypes, strict=True)
+        _floor(case, y, m, out, e)
+        for y, m, out in zip(problem.answers, magnitudes, problem.out_dtypes, strict=True)
     )
     problem.bounds = tuple(
-        floor * max(1.0, 2.0 * worst) for floor, worst in zip(floors, _opponent_ratios(case, problem, floors))
+        floor * max(1.0, 2.0 * worst)
+        for floor, worst in zip(floors, _opponent_ratios(case, problem, floors))
     )
     return problem
 
@@ -288,7 +301,9 @@ def _floor(case: Case, answer: np.ndarray, magnitude: Any, dtype: np.dtype, e: A
     smallest = 2.0**-25 if dtype == dtypes.float16 else tiny
     finite = np.where(np.isfinite(answer), np.abs(answer), 0.0)
     size = np.where(np.isfinite(size), size, 0.0)
-    return 4 * u_sum * np.sqrt(case.depth) * size + u * (finite * (1 + 2 * u) + case.atol) + smallest
+    return (
+        4 * u_sum * np.sqrt(case.depth) * size + u * (finite * (1 + 2 * u) + case.atol) + smallest
+    )
 
 
 def _epilogue_size(size: np.ndarray, e: dispatch.Epilogue, axis: int) -> np.ndarray:
@@ -307,10 +322,14 @@ def _epilogue_size(size: np.ndarray, e: dispatch.Epilogue, axis: int) -> np.ndar
 
 
 def _opponent_ratios(case: Case, problem: Problem, floors: Any) -> list[float]:
-    """PyTorch's own worst error, in units of the floor, over its two layouts; 0 where it has no such kernel."""
+    """PyTorch's worst error over its two layouts, in floors; 0 where it has no such kernel."""
     worst = [0.0] * len(floors)
     function = case.oracle if case.opponent == "oracle" else case.opponent
-    known = {np.dtype("float32"): torch.float32, dtypes.float16: torch.float16, dtypes.bfloat16: torch.bfloat16}
+    known = {
+        np.dtype("float32"): torch.float32,
+        dtypes.float16: torch.float16,
+        dtypes.bfloat16: torch.bfloat16,
+    }
     dtype = known.get(problem.out_dtypes[0])
     if function is None or dtype is None:
         return worst
@@ -319,7 +338,9 @@ def _opponent_ratios(case: Case, problem: Problem, floors: Any) -> list[float]:
             result = _answers(function, problem.inputs, problem.epilogue, dtype, case, layout)
         except (RuntimeError, NotImplementedError):
             continue
-        for i, (t, y, floor) in enumerate(zip(_tuple(result), problem.answers, floors, strict=True)):
+        for i, (t, y, floor) in enumerate(
+            zip(_tuple(result), problem.answers, floors, strict=True)
+        ):
             if t.is_floating_point():
                 worst[i] = max(worst[i], error_ratio(from_torch(t), y, floor))
     return worst
@@ -336,97 +357,7 @@ def error_ratio(got: np.ndarray, want: np.ndarray, bound: np.ndarray) -> float:
     return float(ratio.max())
 
 
-# --- placing arrays in guarded memory -------------------------------------------------------------------------------
-
-
-@dataclass
-class Placed:
-    """An array inside a larger buffer of random bytes."""
-
-    view: Any
-    buffer: Any
-    before: np.ndarray = field(repr=False)
-    owned: np.ndarray = field(repr=False)  # which bytes of the buffer belong to the view
-
-    def damage(self, whole: bool) -> int:
-        """How many bytes outside the view changed; anywhere, if `whole`."""
-        changed = _to_host(self.buffer) != self.before
-        return int(np.count_nonzero(changed if whole else changed & ~self.owned))
-
-
-def _to_host(buffer: Any) -> np.ndarray:
-    return buffer if isinstance(buffer, np.ndarray) else buffer.get()
-
-
-def place(values: np.ndarray, layout: str, rng: np.random.Generator, device: str = "cpu") -> Placed:
-    """`values` copied into guarded memory with the strides and the offset `layout` names."""
-    shape, itemsize = values.shape, values.itemsize
-    order = list(range(values.ndim))
-    if layout == "channels_last" and values.ndim == 4:
-        order = [0, 2, 3, 1]
-    steps = [0] * values.ndim
-    step = itemsize
-    for axis in reversed(order):
-        if layout == "gaps":
-            step *= 2 if axis == order[-1] else 1
-        steps[axis] = step
-        step *= max(shape[axis], 1)
-        if layout == "gaps":
-            step += itemsize * (3 if axis else 0)
-    guard = 64
-    start = guard + (itemsize if layout == "misaligned" else 0)
-    size = step + 2 * guard + itemsize
-    raw = rng.integers(0, 256, size + 64, dtype=np.uint8)
-    if device != "cpu":
-        raw = array.to_device(raw, device)
-    raw = raw[(-array.data_pointer(raw)) % 64 :][:size]
-    first = start
-    if layout == "negative":
-        for axis, n in enumerate(shape):
-            if n > 1:
-                first += steps[axis] * (n - 1)
-                steps[axis] = -steps[axis]
-    view = _view(raw, shape, values.dtype, first, steps)
-    view[...] = values if device == "cpu" else array.to_device(np.ascontiguousarray(values), device)
-    owned = np.zeros(size, bool)
-    marks = _view(owned, (*shape, itemsize), np.dtype(bool), first, [*steps, 1])
-    marks[...] = True
-    return Placed(view, raw, _to_host(raw).copy(), owned)
-
-
-def _view(buffer: Any, shape: tuple[int, ...], dtype: np.dtype, offset: int, strides: list[int]) -> Any:
-    if isinstance(buffer, np.ndarray):
-        return np.ndarray(shape, dtype, buffer, offset, tuple(strides))
-    cupy = array.import_cupy()
-    return cupy.ndarray(shape, dtype, buffer.data + offset, tuple(strides))
-
-
-def poison(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """What an output holds before the call: NaN, or a value no kernel would store."""
-    if dtype in dtypes.FLOATING:
-        return np.full(shape, np.nan, dtype)
-    return np.full(shape, True if dtype == bool else np.iinfo(dtype).max - 3, dtype)
-
-
-@contextlib.contextmanager
-def poisoned_workspaces() -> Iterator[None]:
-    """Uninitialised memory is NaN while a kernel runs."""
-
-    def filled(make: Callable[..., Any]) -> Callable[..., Any]:
-        def allocate(*args: Any, **kwargs: Any) -> Any:
-            a = make(*args, **kwargs)
-            a[...] = poison((), a.dtype) if a.dtype in dtypes.SUPPORTED else 0
-            return a
-
-        return allocate
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(np, "empty", filled(np.empty))
-        patch.setattr(np, "empty_like", filled(np.empty_like))
-        yield
-
-
-# --- running --------------------------------------------------------------------------------------------------------
+# --- running --------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -435,7 +366,9 @@ def only(provider: str) -> Iterator[None]:
 
     def refuse(entry: dispatch.Entry) -> Callable[..., None]:
         def poisoned(*args: Any, **kwargs: Any) -> None:
-            raise AssertionError(f"a test of {provider} ran {entry.provider}/{entry.algorithm} of {entry.primitive}")
+            raise AssertionError(
+                f"a test of {provider} ran {entry.provider}/{entry.algorithm} of {entry.primitive}"
+            )
 
         return poisoned
 
@@ -471,7 +404,7 @@ def execute(
     device: str = "cpu",
     guarded: bool = False,
 ) -> Outcome:
-    """Run one kernel on a problem, through dispatch; skips with the kernel's reason where it refuses."""
+    """Run one kernel on a problem, through dispatch; skip with its reason where it refuses."""
     rng = np.random.default_rng(SEED)
     placed = [None if a is None else place(a, layouts[0], rng, device) for a in problem.inputs]
     outs = [
@@ -489,18 +422,28 @@ def execute(
         epilogue = dispatch.Epilogue(*arrays, activation=problem.epilogue.activation)
     views = [None if p is None else p.view for p in placed]
     operands = tuple(array.describe(v) for v in views if v is not None)
-    reason = entry.refuses(case.geometry, operands, None if epilogue is None else epilogue.describe())
+    reason = entry.refuses(
+        case.geometry, operands, None if epilogue is None else epilogue.describe()
+    )
     if reason is not None:
         pytest.skip(f"{entry.provider}/{entry.algorithm}: {reason}")
     out = tuple(p.view for p in outs) if problem.many else outs[0].view
-    with only(entry.provider), dispatch.using(entry.provider, entry.algorithm), poisoned_workspaces():
+    with (
+        only(entry.provider),
+        dispatch.using(entry.provider, entry.algorithm),
+        poisoned_workspaces(),
+    ):
         with dispatch.trace() as trace:
             dispatch.run(case.primitive, *views, out=out, geometry=case.geometry, epilogue=epilogue)
     ran = [(r.provider, r.algorithm) for r in trace.records if r.primitive == case.primitive]
     assert (entry.provider, entry.algorithm) in ran, f"dispatch ran {ran}"
     damage = []
     if guarded:
-        for kind, group, whole in (("output", outs, False), ("input", placed, True), ("epilogue", extra, True)):
+        for kind, group, whole in (
+            ("output", outs, False),
+            ("input", placed, True),
+            ("epilogue", extra, True),
+        ):
             for i, p in enumerate(group):
                 changed = 0 if p is None else p.damage(whole)
                 if changed:
@@ -522,10 +465,15 @@ def mismatch(got: np.ndarray, want: np.ndarray) -> str | None:
     if not wrong.any():
         return None
     at = tuple(int(i) for i in np.argwhere(wrong)[0])
-    return f"{int(wrong.sum())} of {got.size} differ, first at {at}: got {got[at]}, expected {want[at]}"
+    first = f"got {got[at]}, expected {want[at]}"
+    return f"{int(wrong.sum())} of {got.size} differ, first at {at}: {first}"
 
 
-def parameters(cases: list[Case], wanted: Callable[[Case], bool] = lambda case: True) -> list[Any]:
+def parameters(
+    cases: list[Case],
+    wanted: Callable[[Case], bool] = lambda case: True,
+    every_dtype: bool = True,
+) -> list[Any]:
     """pytest parameters (case, entry, dtype) over every kernel in the table."""
     params = []
     for case in cases:
@@ -534,7 +482,7 @@ def parameters(cases: list[Case], wanted: Callable[[Case], bool] = lambda case: 
         for entry in dispatch.entries(case.primitive):
             if case.large and entry.algorithm == "naive":
                 continue
-            for dtype in case.dtypes:
+            for dtype in case.dtypes if every_dtype else case.dtypes[:1]:
                 marks = [pytest.mark.slow] if case.slow else []
                 name = f"{case}-{entry.provider}.{entry.algorithm}-{dtype}"
                 params.append(pytest.param(case, entry, dtype, id=name, marks=marks))

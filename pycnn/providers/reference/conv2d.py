@@ -1,17 +1,20 @@
 """Two-dimensional convolution and its two gradients.
 
-Computes   fprop  y[n,k,p,q]  = sum_{c,r,s} x[n, c, p*Sh - top + r*Dh, q*Sw - left + s*Dw] * w[k,c,r,s]
+Computes   fprop  y[n,k,p,q] = sum_{c,r,s} x[n, c, p*Sh - top + r*Dh, q*Sw - left + s*Dw]
+                                               * w[k,c,r,s]
            dgrad  dx, the adjoint of fprop in x;  wgrad  dw, the adjoint of fprop in w
-           with groups, k sees only the C/G channels of its own group; fprop and dgrad end in an epilogue
+           with groups, k sees only the C/G channels of its own group; fprop and dgrad end in an
+           epilogue
 Arrays     x, dx (N,C,H,W)  w, dw (K,C/G,R,S)  y, dy (N,K,P,Q); any strides
 Traffic    direct: per tap, the image is read and the output read and written once
-Numerics   sums in float32 for the halves, in the arrays' own dtype otherwise; one rounding at the store
-Source     LeCun et al. 1989, doi:10.1162/neco.1989.1.4.541; groups: Krizhevsky et al. 2012; depthwise: Chollet 2017,
-           arXiv:1610.02357; im2col: Chellapilla, Puri and Simard 2006
+Numerics   sums in float32 for the halves, in the arrays' own dtype otherwise; one rounding at the
+           store
+Source     LeCun et al. 1989, doi:10.1162/neco.1989.1.4.541; groups: Krizhevsky et al. 2012;
+           depthwise: Chollet 2017, arXiv:1610.02357; im2col: Chellapilla, Puri and Simard 2006
 
-Three algorithms. `naive` is the formula, element by element. `im2col` writes every patch as a column and multiplies
-once. `direct` takes the filter tap by tap: for a fixed (r, s), all pixels it touches form one matrix product with
-w[:,:,r,s], or, where a group has one channel, one elementwise product.
+Three algorithms. `naive` is the formula, element by element. `im2col` writes each patch as a column
+and multiplies once. `direct` takes the filter tap by tap: for a fixed (r, s), all pixels it touches
+form one matrix product with w[:,:,r,s], or, where a group has one channel, one elementwise product.
 """
 
 from __future__ import annotations
@@ -26,9 +29,9 @@ from ...geometry import Conv2dGeometry
 from .epilogue import store
 from .im2col import columns_of, images_of
 
-# --- direct -----------------------------------------------------------------------------------------------------------
-# Channels are split into (group, channel of the group). The arrays are pixel-major, (N,H,W,G,C/G), where the output is
-# channels-last, else channel-major, (N,G,C/G,H,W): the product below then needs no transposition.
+# --- direct ---------------------------------------------------------------------------------------
+# Channels are split into (group, channel of the group). The arrays are pixel-major, (N,H,W,G,C/G),
+# where the output is channels-last, else channel-major, (N,G,C/G,H,W): no product transposes them.
 
 
 def _grouped(module: Any, a: Array, groups: int, pixel_major: bool, dtype: Any) -> Array:
@@ -73,7 +76,7 @@ def _product(module: Any, a: Array, matrices: Array, pixel_major: bool) -> Array
 
 
 def _depthwise_product(module: Any, a: Array, matrices: Array, pixel_major: bool) -> Array:
-    """`_product` for matrices with one row or one column: no pixel's sum is longer than its group's filters."""
+    """`_product` where a group has one channel, so that the matrices have one row or one column."""
     if not pixel_major:
         matrices = matrices[..., None, None]
     if matrices.shape[1] == 1:
@@ -98,7 +101,7 @@ def _outer(module: Any, x: Array, dy: Array, pixel_major: bool) -> Array:
 
 
 def _depthwise_outer(module: Any, x: Array, dy: Array, pixel_major: bool) -> Array:
-    """`_outer` where a group has one channel. Rows are summed before the image: shorter sums, smaller errors."""
+    """`_outer` where a group has one channel. Summing row by row keeps the rounding error small."""
     if pixel_major:
         return (x * dy).sum(axis=2).sum(axis=(0, 1))[:, None, :]
     return (x * dy).sum(axis=-1).sum(axis=(0, -1))[:, None, :]
@@ -155,7 +158,7 @@ def wgrad(
     out[...] = dw.transpose(2, 4, 3, 0, 1).reshape(g.w_shape)
 
 
-# --- im2col -----------------------------------------------------------------------------------------------------------
+# --- im2col ---------------------------------------------------------------------------------------
 
 
 def _images(n: int) -> Iterator[slice]:
@@ -216,7 +219,7 @@ def wgrad_im2col(
     out[...] = dw.reshape(g.w_shape)
 
 
-# --- naive ------------------------------------------------------------------------------------------------------------
+# --- naive ----------------------------------------------------------------------------------------
 
 
 def _padded(module: Any, x: Array, g: Conv2dGeometry, dtype: Any) -> Array:
@@ -254,8 +257,8 @@ def fprop_naive(
 def dgrad_naive(
     dy: Array, w: Array, *, out: Array, geometry: Conv2dGeometry, epilogue: Epilogue | None = None
 ) -> None:
-    """Every dx[n,c,h,w]: the sum over taps (r, s) whose output pixel exists, that is, where h + top - r*Dh is a
-    multiple p*Sh with 0 <= p < P, and likewise along w."""
+    """Every dx[n,c,h,w]: the sum over the taps (r, s) whose output pixel exists, that is, where
+    h + top - r*Dh is a multiple p*Sh with 0 <= p < P, and likewise along w."""
     g, module, dtype = geometry, xp(dy, w, out), accumulation_dtype(out.dtype)
     dy, w = dy.astype(dtype), w.astype(dtype)
     dx = module.empty(g.x_shape, dtype)
@@ -283,7 +286,7 @@ def dgrad_naive(
 def wgrad_naive(
     x: Array, dy: Array, *, out: Array, geometry: Conv2dGeometry, epilogue: None = None
 ) -> None:
-    """Every dw[k,c,r,s]: dy of filter k times the pixels of channel c that tap (r, s) reads, summed."""
+    """Every dw[k,c,r,s]: dy of filter k times the pixels that tap (r, s) reads of channel c."""
     g, module, dtype = geometry, xp(x, dy, out), accumulation_dtype(out.dtype)
     x, dy = _padded(module, x, g, dtype), dy.astype(dtype)
     dw = module.empty(g.w_shape, dtype)

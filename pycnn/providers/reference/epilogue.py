@@ -1,4 +1,4 @@
-"""The end of a convolution, matrix product or batch norm: activation((acc + bias)*scale + shift + residual)."""
+"""The end of a primitive: activation((acc + bias)*scale + shift + residual), then the store."""
 
 from __future__ import annotations
 

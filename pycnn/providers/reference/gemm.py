@@ -1,8 +1,9 @@
 """Matrix product, batched.
 
 Computes   out[b,m,n] = epilogue(sum_k a[b,m,k] * b[b,k,n])
-Arrays     a (B,M,K)  b (B,K,N)  out (B,M,N); any strides; an epilogue's bias, scale and shift are (N,)
-Numerics   sums in float32 for the halves, in the arrays' own dtype otherwise; one rounding at the store
+Arrays     a (B,M,K)  b (B,K,N)  out (B,M,N); any strides; an epilogue's bias, scale, shift are (N,)
+Numerics   sums in float32 for the halves, in the arrays' own dtype otherwise; one rounding at the
+           store
 Source     reference BLAS level 3: Dongarra et al. 1990, doi:10.1145/77626.79170
 """
 

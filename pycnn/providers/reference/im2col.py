@@ -1,10 +1,12 @@
 """Patches as columns, and their adjoint.
 
-Computes   columns[n, (c*R + r)*S + s, p*Q + q] = x[n, c, p*Sh - top + r*Dh, q*Sw - left + s*Dw], 0 outside the image;
-           col2im sums every column entry into the pixel it came from
-Arrays     x (N,C,H,W)  columns (N, C*R*S, P*Q); any strides; of the geometry, K and G play no part
-Numerics   im2col copies; col2im sums in float32 for the halves, tap by tap, and rounds once at the store
-Source     Chellapilla, Puri and Simard 2006, High Performance Convolutional Neural Networks for Document Processing
+Computes   columns[n, (c*R + r)*S + s, p*Q + q] = x[n, c, p*Sh - top + r*Dh, q*Sw - left + s*Dw],
+           0 outside the image; col2im sums every column entry into the pixel it came from
+Arrays     x (N,C,H,W)  columns (N, C*R*S, P*Q); any strides; the geometry's K and G play no part
+Numerics   im2col copies; col2im sums in float32 for the halves, tap by tap, and rounds once at the
+           store
+Source     Chellapilla, Puri and Simard 2006, High Performance Convolutional Neural Networks for
+           Document Processing
 """
 
 from __future__ import annotations
@@ -43,9 +45,7 @@ def im2col(x: Array, *, out: Array, geometry: Conv2dGeometry, epilogue: None = N
 
 
 @register("col2im", "reference", "direct")
-def col2im(
-    columns: Array, *, out: Array, geometry: Conv2dGeometry, epilogue: None = None
-) -> None:
+def col2im(columns: Array, *, out: Array, geometry: Conv2dGeometry, epilogue: None = None) -> None:
     """The module's adjoint, one addition per filter tap."""
     dtype = accumulation_dtype(out.dtype)
     out[...] = images_of(xp(columns, out), columns.astype(dtype, copy=False), geometry)

@@ -48,6 +48,8 @@ def axis_taps(
     """The taps of one axis from `size` to `outputs` elements, in `dtype` arithmetic."""
     if mode in ("nearest", "nearest-exact"):
         return _nearest(size, outputs, mode, scale)
+    if size == outputs and (mode == "bilinear" or antialias):  # a copy, whatever the scale was
+        return Taps(np.arange(outputs)[:, None], None, None)
     real = dtype.type
     if align_corners:
         step = real(size - 1) / real(outputs - 1) if outputs > 1 else real(0)
@@ -55,8 +57,6 @@ def axis_taps(
         step = _step(size, outputs, scale, dtype)
     if antialias:
         return _antialiased(size, outputs, mode, step, dtype)
-    if size == outputs and mode == "bilinear":
-        return Taps(np.arange(outputs)[:, None], None, None)
     position = np.arange(outputs, dtype=dtype)
     position = position * step if align_corners else (position + real(0.5)) * step - real(0.5)
     if mode == "bilinear":

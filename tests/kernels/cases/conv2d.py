@@ -62,8 +62,16 @@ def _magnitude(oracle):
 
 
 PASSES = {
-    "conv2d_fprop": (torch_fprop, lambda g: (g.x_shape, g.w_shape), lambda g: g.C // g.G * g.R * g.S),
-    "conv2d_dgrad": (torch_dgrad, lambda g: (g.y_shape, g.w_shape), lambda g: g.K // g.G * g.R * g.S),
+    "conv2d_fprop": (
+        torch_fprop,
+        lambda g: (g.x_shape, g.w_shape),
+        lambda g: g.C // g.G * g.R * g.S,
+    ),
+    "conv2d_dgrad": (
+        torch_dgrad,
+        lambda g: (g.y_shape, g.w_shape),
+        lambda g: g.K // g.G * g.R * g.S,
+    ),
     "conv2d_wgrad": (torch_wgrad, lambda g: (g.x_shape, g.y_shape), lambda g: g.N * g.P * g.Q),
 }
 
@@ -166,7 +174,10 @@ def _epilogue_cases():
         ("residual", None, ("residual",)),
         *((f"all {name}", name, everything) for name in (None, *ACTIVATIONS)),
     ]
-    for primitive, shape in (("conv2d_fprop", _EPILOGUED.y_shape), ("conv2d_dgrad", _EPILOGUED.x_shape)):
+    for primitive, shape in (
+        ("conv2d_fprop", _EPILOGUED.y_shape),
+        ("conv2d_dgrad", _EPILOGUED.x_shape),
+    ):
         for name, activation, parts in variants:
             draw = _epilogue(shape, activation, *parts)
             exact = activation in EXACT_ACTIVATIONS

@@ -1,0 +1,296 @@
+"""The command line, `python -m pycnn`: check, models, summary, config, explain, demo."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+try:
+    import click
+    from rich.console import Console
+    from rich.table import Table
+except ImportError as error:
+    sys.exit(
+        f"python -m pycnn needs {error.name}, which is not installed: "
+        "pip install 'pycnn[cli]' brings click and rich"
+    )
+
+from .dispatch import PROVIDERS
+
+if TYPE_CHECKING:
+    from .testing import Report, Row
+
+
+def _console() -> Console:
+    # Written to a file or a pipe, a table must not be folded to 80 columns.
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
+def _entry(name: str) -> Any:
+    """The model's registry entry; a usage error with the nearest names if there is none."""
+    from .models import model_entry
+
+    try:
+        return model_entry(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _using(provider: str | None) -> Any:
+    """`pycnn.using(provider)`; a usage error for one that is unknown or cannot run here."""
+    from . import dispatch
+
+    if provider is None:
+        return nullcontext()
+    if provider not in PROVIDERS:
+        known = ", ".join(PROVIDERS)
+        raise click.BadParameter(f"no provider is called {provider!r}; there are {known}")
+    try:
+        with dispatch.using(provider):
+            pass
+    except (RuntimeError, ImportError) as error:
+        raise click.ClickException(str(error)) from None
+    return dispatch.using(provider)
+
+
+def _need(*modules: str) -> None:
+    """A one-sentence error if an optional requirement of a command is not installed."""
+    import importlib.util
+
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise click.ClickException(
+            f"this command compares with PyTorch and needs {', '.join(missing)}; "
+            "pip install 'pycnn[test]' torchvision"
+        )
+
+
+_provider_option = click.option(
+    "--provider", help=f"Run on one provider only: {', '.join(PROVIDERS)}."
+)
+_size_option = click.option(
+    "--size", type=click.IntRange(1), help="Height and width of the images; the paper's by default."
+)
+_width_option = click.option(
+    "--width", type=float, default=1.0, show_default=True, help="Scales the channel counts."
+)
+_batch_option = click.option(
+    "--batch", type=click.IntRange(1), default=1, show_default=True, help="Images at a time."
+)
+_seed_option = click.option("--seed", type=int, default=0, show_default=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pycnn")
+def main() -> None:
+    """Convolutional networks on hand-written kernels, checked against PyTorch."""
+
+
+@main.command()
+def models() -> None:
+    """List the models."""
+    from .models import list_models, model_entry
+
+    table = Table("model", "parameters", "input", "classes", "paper")
+    for name in list_models():
+        entry = model_entry(name)
+        net = entry.constructor()
+        count = sum(p.numel() for p in net.parameters())
+        shape = f"{entry.channels} x {entry.size} x {entry.size}"
+        table.add_row(name, f"{count:,}", shape, str(entry.num_classes), entry.paper)
+    _console().print(table)
+
+
+@main.command()
+@click.argument("model")
+@_size_option
+@_batch_option
+@_width_option
+def summary(model: str, size: int | None, batch: int, width: float) -> None:
+    """Show what each layer of MODEL outputs, holds and costs."""
+    from .nn import summary as summarize
+
+    entry = _entry(model)
+    size = size or entry.size
+    net = _build(entry, width)
+    click.echo(summarize(net, (batch, entry.channels, size, size)))
+
+
+@main.command()
+def config() -> None:
+    """Show versions, providers and this machine."""
+    from .config import show_config
+
+    show_config()
+
+
+def _build(entry: Any, width: float, **arguments: Any) -> Any:
+    try:
+        return entry.constructor(width=width, **arguments)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@main.command()
+@click.argument("what")
+@click.option("--model", default="resnet18", show_default=True, help="Where to find the primitive.")
+@click.option("--forward-only", is_flag=True, help="Leave the backward pass out.")
+@_provider_option
+@_size_option
+@_batch_option
+@_width_option
+def explain(
+    what: str,
+    model: str,
+    forward_only: bool,
+    provider: str | None,
+    size: int | None,
+    batch: int,
+    width: float,
+) -> None:
+    """Say which kernel is chosen and why others are not: WHAT is a model or a primitive.
+
+    A model is run once, forward and backward. A primitive is explained by the calls that --model
+    makes of it.
+    """
+    from . import dispatch, manual_seed, randn
+    from .explain_model import explain_model
+    from .models import list_models
+
+    primitive = what if what in dispatch.PRIMITIVES else None
+    if primitive is None and what not in list_models():
+        known = f"models: {', '.join(list_models())}; primitives: {', '.join(dispatch.PRIMITIVES)}"
+        raise click.BadParameter(f"{what!r} is neither a model nor a primitive. {known}")
+    entry = _entry(model if primitive else what)
+    size = size or entry.size
+    manual_seed(0)
+    net = _build(entry, width)
+    x = randn(batch, entry.channels, size, size).requires_grad_()
+    with _using(provider):
+        try:
+            found = explain_model(net, x, backward=not forward_only)
+        except dispatch.NoKernel as error:
+            raise click.ClickException(str(error)) from None
+    if primitive:
+        found = [e for e in found if e.primitive == primitive]
+        if not found:
+            click.echo(f"{entry.name} makes no call of {primitive}; the kernels registered for it:")
+            for known_kernel in dispatch.entries(primitive):
+                devices = ", ".join(known_kernel.devices)
+                click.echo(f"  {known_kernel.provider}/{known_kernel.algorithm} on {devices}")
+            return
+    for e in found:
+        click.echo(f"{e.calls} x {e.text}")
+        if e.layers:
+            click.echo(f"     in {', '.join(e.layers)}")
+
+
+@main.command()
+@click.argument("model")
+@_provider_option
+@_size_option
+@_batch_option
+@_width_option
+@_seed_option
+@click.option("--all", "show_all", is_flag=True, help="Show every tensor, not the worst of a kind.")
+def check(
+    model: str,
+    provider: str | None,
+    size: int | None,
+    batch: int,
+    width: float,
+    seed: int,
+    show_all: bool,
+) -> None:
+    """Check MODEL against PyTorch with the same weights; exit with an error if they differ.
+
+    In float64: logits, loss, running statistics, every parameter's gradient and the input's. In
+    float32: logits. The network is in training mode with dropout off.
+    """
+    import numpy as np
+
+    entry = _entry(model)
+    using = _using(provider)
+    _need("torch", *([] if model in ("lenet5", "xception") else ["torchvision"]))
+    import torch
+
+    from .references import get_reference
+    from .testing import compare_torch
+
+    size = size or entry.size
+    net = _build(entry, width)
+    torch.manual_seed(seed)
+    reference = get_reference(model, width=width)
+    rng = np.random.default_rng(seed)
+    images = rng.standard_normal((batch, entry.channels, size, size)).astype(np.float32)
+    target = rng.integers(0, entry.num_classes, batch)
+    click.echo(
+        f"{model}, width {width:g}, {batch} x {entry.channels} x {size} x {size}, "
+        f"{provider or 'the default'} provider, seed {seed}"
+    )
+    start = time.perf_counter()
+    try:
+        with using:
+            report = compare_torch(net, reference, images, target=target, seed=seed)
+    except (ValueError, RuntimeError) as error:
+        raise click.ClickException(f"{type(error).__name__}: {error}") from None
+    print_report(_console(), report, report.rows if show_all else report.summary())
+    seconds = time.perf_counter() - start
+    click.echo(f"{model} {'equals' if report else 'DIFFERS FROM'} PyTorch ({seconds:.1f} s)")
+    if not report:
+        sys.exit(1)
+
+
+def print_report(console: Console, report: Report, rows: list[Row]) -> None:
+    """A table of the rows, then the problems that no row shows."""
+    counts: dict[tuple[str, str], int] = {}
+    for row in report.rows:
+        counts[row.dtype, row.kind] = counts.get((row.dtype, row.kind), 0) + 1
+    table = Table("dtype", "compared", "worst", "shape", "error", "bound", "PyTorch's own", "")
+    for row in rows:
+        count = counts[row.dtype, row.kind]
+        table.add_row(
+            row.dtype,
+            row.kind if count == 1 else f"{count} {row.kind}s",
+            row.name,
+            " x ".join(str(n) for n in row.shape) or "scalar",
+            f"{row.error:.2e}",
+            "shown only" if row.bound is None else f"{row.bound:.2e}",
+            "" if row.torch_error is None else f"{row.torch_error:.2e}",
+            "" if row.bound is None else "ok" if row.ok else "FAILS",
+        )
+    console.print(table)
+    for problem in report.problems:
+        console.print(problem, markup=False)
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    help="Where the picture and the table go.",
+)
+@_provider_option
+@_size_option
+@_width_option
+@_seed_option
+def demo(out: Path, provider: str | None, size: int | None, width: float, seed: int) -> None:
+    """Run Xception on a photograph, check it against PyTorch, time its kernels, draw a picture."""
+    _need("torch", "skimage", "PIL", "matplotlib")
+    using = _using(provider)
+    from .demo import run_demo
+
+    with using:
+        result = run_demo(out, size=size or 299, width=width, seed=seed, say=click.echo)
+    print_report(_console(), result.report, result.report.summary())
+    click.echo(result.table)
+    click.echo(f"picture: {result.picture}")
+    click.echo(f"Xception {'equals' if result.report else 'DIFFERS FROM'} PyTorch")
+    if not result.report:
+        sys.exit(1)

@@ -1,0 +1,311 @@
+"""The demonstration: Xception on a photograph, checked against PyTorch, timed, drawn.
+
+The weights are random but the same on both sides: the demonstration is about equal numbers and the
+kernels that make them, not about naming what is in the picture.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import array, dispatch, models
+from .functional import cross_entropy
+from .tensor import Tensor
+from .testing import Report, compare_torch, to_torch
+
+_TARGET = 285  # ImageNet's "Egyptian cat"
+_ROUNDS = 3
+
+# a family of work: the primitives that do it here, and words in the names of PyTorch's operators
+_FAMILIES = {
+    "convolution, forward": ("conv2d_fprop",),
+    "convolution, backward": ("conv2d_dgrad", "conv2d_wgrad"),
+    "batch norm, forward": ("batch_norm_stats", "batch_norm_apply"),
+    "batch norm, backward": ("batch_norm_reduce", "batch_norm_dgrad"),
+    "pooling": (
+        "max_pool2d_fprop",
+        "max_pool2d_dgrad",
+        "avg_pool2d_fprop",
+        "avg_pool2d_dgrad",
+    ),
+}
+_OTHER = "ReLU, additions, the rest"
+
+
+@dataclass
+class Timing:
+    """Seconds of one forward and backward pass in float32, whole and by family."""
+
+    whole: float
+    families: dict[str, float]
+    label: str
+
+
+@dataclass
+class DemoResult:
+    """What the demonstration found and where its files are."""
+
+    report: Report
+    picture: Path
+    table_file: Path
+    table: str
+
+
+def photograph(size: int) -> np.ndarray:
+    """scikit-image's photograph of a cat, (size, size, 3) uint8, cropped square and resized."""
+    from PIL import Image
+    from skimage import data
+
+    image = Image.fromarray(data.chelsea())
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def as_input(photo: np.ndarray) -> np.ndarray:
+    """(1, 3, H, W) float32 in [-1, 1], as Xception takes it."""
+    return np.ascontiguousarray(photo.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1
+
+
+def run_demo(
+    out: Path,
+    size: int = 299,
+    width: float = 1.0,
+    seed: int = 0,
+    say: Callable[[str], Any] = print,
+) -> DemoResult:
+    """Run it all and write `xception.png` and `kernels.txt` into the folder `out`.
+
+    Args:
+        out: made if it is not there; files appear in it complete or not at all.
+        size, width: of the image and of the network's channels.
+        seed: of the weights.
+        say: told what is going on, a line at a time.
+
+    Raises:
+        ImportError: PyTorch, scikit-image, Pillow or matplotlib is missing.
+    """
+    import torch
+
+    from .references import get_reference
+
+    out.mkdir(parents=True, exist_ok=True)
+    photo = photograph(size)
+    x, target = as_input(photo), np.array([_TARGET])
+    torch.manual_seed(seed)
+    reference = get_reference("xception", width=width)
+    net = models.xception(width=width)
+    count = sum(p.numel() for p in net.parameters())
+    say(f"Xception: {count:,} parameters, a photograph of {size} x {size}, forward and backward")
+    say("comparing with PyTorch in float64 and float32, same weights ...")
+    report = compare_torch(net, reference, x, target=target)
+    say("timing pycnn and PyTorch in turn, float32 ...")
+    with _buffers_kept(net), _buffers_kept(reference):
+        ours, theirs, trace, saliency = _time_both(net, reference, x, target)
+    threads = torch.get_num_threads()
+    table = (
+        f"{trace.table()}\n\nforward and backward, median of {_ROUNDS}, {threads} threads: "
+        f"pycnn {ours.whole:.3f} s, PyTorch {theirs.whole:.3f} s ({theirs.label}, its faster "
+        f"layout): {theirs.whole / ours.whole:.2f} of PyTorch's speed\n\n"
+        + _family_table(ours, theirs)
+    )
+    table_file, picture = out / "kernels.txt", out / "xception.png"
+    _write(table_file, lambda path: path.write_text(table + "\n", encoding="utf-8"))
+    _write(picture, lambda path: _draw(path, photo, saliency, report, ours, theirs, width))
+    return DemoResult(report, picture.resolve(), table_file.resolve(), table)
+
+
+@contextmanager
+def _buffers_kept(net: Any) -> Any:
+    """Batch norm's running statistics end as they were."""
+    kept = [(b, b.detach().clone()) for _, b in net.named_buffers()]
+    try:
+        yield
+    finally:
+        net.zero_grad()
+        for buffer, before in kept:
+            buffer.copy_(before)
+
+
+def _time_both(
+    net: Any, reference: Any, x: np.ndarray, target: np.ndarray
+) -> tuple[Timing, Timing, dispatch.Trace, np.ndarray]:
+    """Interleaved passes after one to warm up; then one of each that is taken apart."""
+    import torch
+    from torch.nn import functional as torch_functional
+
+    def ours() -> np.ndarray:
+        net.zero_grad()
+        image = Tensor._wrap(x.copy()).requires_grad_()
+        cross_entropy(net(image), Tensor._wrap(target)).backward()
+        return array.to_device(image.grad._data, "cpu")  # type: ignore[union-attr]
+
+    labels = to_torch(target)
+
+    def theirs(layout: Any) -> None:
+        reference.zero_grad()
+        image = to_torch(x).to(memory_format=layout).requires_grad_()
+        torch_functional.cross_entropy(reference(image), labels).backward()
+
+    layouts = {
+        "contiguous": torch.contiguous_format,
+        "channels-last": torch.channels_last,
+    }
+    seconds: dict[str, list[float]] = {"pycnn": [], **{name: [] for name in layouts}}
+    for round_number in range(_ROUNDS + 1):
+        runs: list[tuple[str, Callable[[], Any]]] = [("pycnn", ours)]
+        runs += [(name, lambda layout=layout: theirs(layout)) for name, layout in layouts.items()]
+        for name, run in runs:
+            if name != "pycnn":
+                reference.to(memory_format=layouts[name])
+            start = time.perf_counter()
+            run()
+            if round_number:
+                seconds[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    best = min(layouts, key=lambda name: medians[name])
+    with dispatch.trace() as trace:
+        saliency = ours()
+    reference.to(memory_format=layouts[best])
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        theirs(layouts[best])
+    reference.to(memory_format=torch.contiguous_format)
+    mine = Timing(medians["pycnn"], _pycnn_families(trace, medians["pycnn"]), "pycnn")
+    other = Timing(medians[best], _torch_families(profile, medians[best]), best)
+    return mine, other, trace, saliency
+
+
+def _pycnn_families(trace: dispatch.Trace, whole: float) -> dict[str, float]:
+    families = dict.fromkeys([*_FAMILIES, _OTHER], 0.0)
+    for record in trace.records:
+        family = next((f for f, names in _FAMILIES.items() if record.primitive in names), _OTHER)
+        families[family] += record.seconds
+    return _filled(families, whole)
+
+
+def _torch_families(profile: Any, whole: float) -> dict[str, float]:
+    families = dict.fromkeys([*_FAMILIES, _OTHER], 0.0)
+    for event in profile.key_averages():
+        families[_torch_family(event.key)] += event.self_cpu_time_total / 1e6
+    return _filled(families, whole)
+
+
+def _torch_family(operator: str) -> str:
+    backward = "backward" in operator.lower()
+    if "convolution" in operator or "conv2d" in operator:
+        return "convolution, backward" if backward else "convolution, forward"
+    if "batch_norm" in operator:
+        return "batch norm, backward" if backward else "batch norm, forward"
+    return "pooling" if "pool" in operator else _OTHER
+
+
+def _filled(families: dict[str, float], whole: float) -> dict[str, float]:
+    """Time in no kernel (Python, allocation) belongs to the rest."""
+    families[_OTHER] += max(0.0, whole - sum(families.values()))
+    return families
+
+
+def _family_table(ours: Timing, theirs: Timing) -> str:
+    lines = [f"{'milliseconds':28} {'pycnn':>10} {'PyTorch':>10}"]
+    for family, seconds in ours.families.items():
+        lines.append(f"{family:28} {seconds * 1e3:10.1f} {theirs.families[family] * 1e3:10.1f}")
+    return "\n".join(lines)
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    """`write` to a name beside `path`, then rename: the file is complete or not there."""
+    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        write(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _draw(
+    path: Path,
+    photo: np.ndarray,
+    saliency: np.ndarray,
+    report: Report,
+    ours: Timing,
+    theirs: Timing,
+    width: float,
+) -> None:
+    """The picture: photograph, input gradient, time by family, error of every gradient."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 9), layout="constrained")
+    FigureCanvasAgg(figure)
+    (top_left, top_right), (bottom_left, bottom_right) = figure.subplots(
+        2, 2, gridspec_kw={"width_ratios": [1, 1.9]}
+    )
+    verdict = "equal to PyTorch" if report else "NOT equal to PyTorch"
+    scale = "" if width == 1 else f" at width {width:g}"
+    figure.suptitle(f"Xception{scale} on a photograph: {verdict}", fontsize=15)
+    top_left.imshow(photo)
+    top_left.set_title(f"the input, {photo.shape[0]} x {photo.shape[1]}", fontsize=11)
+    bottom_left.imshow(_saliency_picture(saliency), cmap="magma")
+    bottom_left.set_title("|d loss / d pixel|, by pycnn, random weights", fontsize=11)
+    for axes in (top_left, bottom_left):
+        axes.set_axis_off()
+    _draw_times(top_right, ours, theirs)
+    _draw_errors(bottom_right, report)
+    figure.savefig(path, dpi=110, format="png")
+
+
+def _saliency_picture(gradient: np.ndarray) -> np.ndarray:
+    """The gradient's size per pixel, clipped at its 99th percentile."""
+    strength = np.sqrt((gradient[0].astype(np.float64) ** 2).sum(axis=0))
+    return np.minimum(strength, np.percentile(strength, 99))
+
+
+def _draw_times(axes: Any, ours: Timing, theirs: Timing) -> None:
+    names = list(ours.families)
+    for offset, timing, color in ((-0.2, ours, "#2a6f97"), (0.2, theirs, "#e07a3f")):
+        label = "pycnn" if timing is ours else f"PyTorch ({timing.label})"
+        values = [timing.families[name] * 1e3 for name in names]
+        places = np.arange(len(names)) + offset
+        bars = axes.barh(places, values, 0.38, color=color)
+        bars.set_label(f"{label}: {timing.whole * 1e3:,.0f} ms")
+        axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.set_xlabel("milliseconds, float32, one image, forward and backward")
+    axes.legend(loc="lower right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title("where the time goes", fontsize=11)
+
+
+def _draw_errors(axes: Any, report: Report) -> None:
+    gate = 1.0
+    for dtype, color, name in (
+        ("float64", "#2a6f97", "float64, judged"),
+        ("float32", "#bbbbbb", "float32, shown only"),
+    ):
+        rows = [r for r in report.rows if (r.dtype, r.kind) == (dtype, "gradient")]
+        errors = [max(row.error, 1e-17) for row in rows]
+        axes.scatter(range(len(errors)), errors, s=9, color=color, label=name)
+        if dtype == "float64" and rows:
+            gate = rows[0].bound or gate
+    axes.axhline(gate, color="#c1121f", linewidth=1)
+    axes.text(0, gate * 1.5, f"gate {gate:g}", color="#c1121f", fontsize=9)
+    axes.set_yscale("log")
+    axes.set_xlabel("parameter, from the first layer to the last, then the input")
+    axes.set_ylabel("relative error of its gradient")
+    axes.legend(loc="center right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    logits = report.worst("float64", "output")
+    detail = "" if logits is None else f"; logits differ by {logits.error:.1e}"
+    axes.set_title(f"every gradient against float64 PyTorch{detail}", fontsize=11)

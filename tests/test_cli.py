@@ -1,0 +1,144 @@
+"""`python -m pycnn`: every command, its exit status, and its words for mistakes."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import pycnn
+
+pytest.importorskip("click")
+pytest.importorskip("rich")
+
+from click.testing import CliRunner
+
+from pycnn.cli import main
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def test_help_lists_every_command():
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in ("check", "models", "summary", "config", "explain", "demo"):
+        assert command in result.output
+        assert run(command, "--help").exit_code == 0
+
+
+def test_models_lists_names_and_parameters():
+    result = run("models")
+    assert result.exit_code == 0
+    assert "xception" in result.output
+    assert "22,855,952" in result.output
+
+
+def test_summary_and_config():
+    result = run("summary", "lenet5")
+    assert result.exit_code == 0
+    assert "61,706" in result.output.replace("61706", "61,706")
+    assert "reference" in run("config").output
+
+
+@pytest.mark.parametrize("command", ["check", "summary", "explain"])
+def test_an_unknown_model_is_refused_with_a_hint(command):
+    result = run(command, "resnet5")
+    assert result.exit_code == 2
+    assert "resnet50" in result.output
+
+
+def test_bad_options_are_refused():
+    for arguments in (["--width", 0], ["--size", 0], ["--batch", 0], ["--width", "wide"]):
+        assert run("check", "lenet5", *arguments).exit_code == 2
+    result = run("check", "lenet5", "--provider", "abacus")
+    assert result.exit_code == 2
+    assert "no provider is called 'abacus'; there are reference, native" in result.output
+
+
+def test_a_size_that_does_not_fit_is_one_sentence():
+    pytest.importorskip("torch")
+    result = run("check", "lenet5", "--size", 40)
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    assert "expected (N, 1, 32, 32)" in result.output
+
+
+def test_check_passes_and_shows_the_rows():
+    pytest.importorskip("torch")
+    result = run("check", "lenet5", "--all", "--provider", "reference", "--batch", 3)
+    assert result.exit_code == 0, result.output
+    for words in ("float64", "c1.weight", "logits", "lenet5 equals PyTorch"):
+        assert words in result.output
+
+
+def test_check_fails_on_a_wrong_network(monkeypatch):
+    pytest.importorskip("torch")
+    tanh = pycnn.functional.tanh
+    monkeypatch.setattr(pycnn.functional, "tanh", lambda x: tanh(x) * (1 + 1e-7))
+    result = run("check", "lenet5")
+    assert result.exit_code == 1
+    assert "FAILS" in result.output
+    assert "DIFFERS FROM PyTorch" in result.output
+
+
+def test_explain_a_model_and_a_primitive():
+    result = run("explain", "lenet5", "--provider", "reference")
+    assert result.exit_code == 0, result.output
+    assert "-> reference/" in result.output
+    assert "in c1" in result.output
+    for primitive in ("conv2d_fprop", "conv2d_dgrad", "conv2d_wgrad"):
+        assert primitive in result.output
+    only = run("explain", "conv2d_wgrad", "--model", "lenet5")
+    assert only.exit_code == 0
+    assert "conv2d_fprop" not in only.output
+    assert "in c5" in only.output
+    unused = run("explain", "resize2d_fprop", "--model", "lenet5")
+    assert unused.exit_code == 0
+    assert "makes no call of resize2d_fprop" in unused.output
+
+
+def test_it_runs_as_a_module_outside_the_checkout(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pycnn", "explain", "lenet5", "--forward-only"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "conv2d_fprop" in done.stdout
+
+
+def test_missing_requirements_are_one_sentence(tmp_path):
+    (tmp_path / "click.py").write_text("raise ImportError('no click', name='click')\n")
+    path = os.pathsep.join([str(tmp_path), os.path.dirname(os.path.dirname(pycnn.__file__))])
+    done = subprocess.run(
+        [sys.executable, "-m", "pycnn", "models"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("python -m pycnn needs click, which is not installed")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_narrow_demo(tmp_path):
+    for module in ("torch", "skimage", "PIL", "matplotlib"):
+        pytest.importorskip(module)
+    from PIL import Image
+
+    out = tmp_path / "new" / "folder"
+    result = run("demo", "--out", out, "--width", 0.125, "--size", 96)
+    assert result.exit_code == 0, result.output
+    assert "Xception equals PyTorch" in result.output
+    assert "conv2d_wgrad" in result.output
+    assert sorted(p.name for p in out.iterdir()) == ["kernels.txt", "xception.png"]
+    picture = np.asarray(Image.open(out / "xception.png"))
+    assert picture.shape[0] > 500
+    assert picture.shape[1] > 800
+    assert "PyTorch" in (out / "kernels.txt").read_text()
