@@ -42,12 +42,10 @@ def native_status() -> tuple[Any, str]:
         return None, _why_no_native(error)
     from . import __version__
 
-    if _native.version() != __version__:
-        return (
-            None,
-            f"it was built for pycnn {_native.version()}, not {__version__}: reinstall pycnn",
-        )
-    return _native, ""
+    built_for = native.version()
+    if built_for != __version__:
+        return None, f"it was built for pycnn {built_for}, not {__version__}: reinstall pycnn"
+    return native, ""
 
 
 def _why_no_native(error: ImportError) -> str:

@@ -220,7 +220,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = "cpu",
 def _random_dtype(dtype: Any, op: str) -> np.dtype:
     wanted = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     if wanted not in dtypes.FLOATING:
-        raise RuntimeError(f"{op}(): dtype: got {wanted}, expected a floating-point dtype")
+        raise NotImplementedError(f"{op}(): dtype: got {wanted}, expected a floating-point dtype")
     return wanted
 
 

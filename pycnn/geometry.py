@@ -84,7 +84,10 @@ def tap_span(size: int, outputs: int, tap: int, stride: int, pad: int, dilation:
 
 @frozen
 class Conv2dGeometry(Geometry):
-    """One two-dimensional convolution: y = conv(x, w).  x (N,C,H,W)  w (K,C/G,R,S)  y (N,K,P,Q)."""
+    """One two-dimensional convolution: y = conv(x, w).  x (N,C,H,W)  w (K,C/G,R,S)  y (N,K,P,Q).
+
+    pad_bottom and pad_right may be negative: the last rows or columns are then never read, as in a transposed
+    convolution whose output padding passes its stride."""
 
     N: int
     C: int
@@ -392,6 +395,16 @@ def _shape_words(shape: Sequence[int]) -> str:
     return "[" + ", ".join(map(str, shape)) + "]"
 
 
+def _check_not_empty(op: str, image: tuple[int, ...], weight: tuple[int, ...]) -> None:
+    """RuntimeError for filters without taps or outputs, and for images without pixels: only N and C may be 0."""
+    if weight[0] < 1 or weight[2] < 1 or weight[3] < 1:
+        raise RuntimeError(f"{op}(): weight: got size {_shape_words(weight)}, expected filters with at least one tap")
+    if min(image[2:]) < 1 <= min(image[:2]):
+        raise RuntimeError(
+            f"{op}(): Only zero batch or zero channel inputs are supported, but got input shape: {_shape_words(image)}"
+        )
+
+
 @lru_cache(maxsize=4096)
 def conv2d_geometry(
     x_shape: tuple[int, ...],
@@ -417,8 +430,7 @@ def conv2d_geometry(
             f"{op}(): Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
             f"but got weight of size {_shape_words(w_shape)}"
         )
-    if r < 1 or s < 1:
-        raise RuntimeError(f"{op}(): weight: kernel size must be positive, got {r} x {s}")
+    _check_not_empty(op, x_shape, w_shape)
     padded = (h + padding[0] + padding[1], w + padding[2] + padding[3])
     extent = (dilation[0] * (r - 1) + 1, dilation[1] * (s - 1) + 1)
     if padded[0] < extent[0] or padded[1] < extent[1]:
@@ -452,8 +464,7 @@ def conv_transpose2d_geometry(
             f"{op}(): Given transposed=True, groups={groups}, weight of size {_shape_words(w_shape)}, expected "
             f"input{_shape_words(y_shape)} to have {k_w} channels (a multiple of groups), but got {k} channels instead"
         )
-    if r < 1 or s < 1:
-        raise RuntimeError(f"{op}(): weight: kernel size must be positive, got {r} x {s}")
+    _check_not_empty(op, y_shape, (min(k_w, c_per_group), c_per_group, r, s))
     sizes = []
     for axis, (outputs, taps) in enumerate(((p, r), (q, s))):
         if output_padding[axis] >= max(stride[axis], dilation[axis]):
@@ -471,7 +482,11 @@ def conv_transpose2d_geometry(
         )
     if max(h, w) > LIMIT:
         raise RuntimeError(f"{op}(): output size ({h} x {w}) passes {LIMIT}")
-    pads = (padding[0], padding[0], padding[1], padding[1])
+    pads: list[int] = []
+    for axis, (size, outputs, taps) in enumerate(((h, p, r), (w, q, s))):
+        pad = padding[axis]
+        matches = conv_output_size(size + 2 * pad, taps, stride[axis], dilation[axis]) == outputs
+        pads += (pad, pad if matches else pad - output_padding[axis])
     return Conv2dGeometry(n, c_per_group * groups, h, w, k, r, s, *stride, *pads, *dilation, groups)
 
 

@@ -63,7 +63,7 @@ class Tensor:
     hooks: dict[int, Callable[[Array], Array | None]] | None = None  # of a leaf, on its gradient
     accumulate_hooks: dict[int, Callable[[Tensor], None]] | None = None
 
-    __array_priority__ = 1000  # numpy_array * tensor is a Tensor
+    __array_ufunc__ = None  # numpy_array * tensor is a Tensor: NumPy leaves the operator to us
 
     if TYPE_CHECKING:
 
@@ -438,13 +438,13 @@ class Tensor:
             if self._view is not None and self._view[0].is_leaf and self._view[0]._requires_grad:
                 raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
         if isinstance(self._data, np.ndarray):
-            if not self._data.flags.writeable:
-                raise RuntimeError("in-place operation on read-only memory (a NumPy array whose writeable flag is off)")
             if 0 in self._data.strides and array.nbytes(self._data) != self.nbytes:
                 raise RuntimeError(
                     "unsupported operation: more than one element of the written-to tensor refers to a single memory "
                     "location. Please clone() the tensor before performing the operation."
                 )
+            if not self._data.flags.writeable:
+                raise RuntimeError("in-place operation on read-only memory (a NumPy array whose writeable flag is off)")
 
     def inplace(self, function: Callable[..., Tensor], *others: Any) -> Tensor:
         """self <- function(self, *others), written into self's memory; the history follows. Returns self.

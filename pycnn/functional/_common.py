@@ -8,7 +8,7 @@ from .. import array, dtypes
 from ..array import Array
 from ..dispatch import run
 from ..geometry import reduce_geometry
-from ..tensor import Tensor
+from ..tensor import Function, Tensor
 
 
 def check_tensor(value: Any, name: str, op: str) -> None:
@@ -52,3 +52,15 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     if gradient.shape == shape:
         return gradient
     return sum_over(gradient, array.sum_to(gradient, shape), shape)
+
+
+def overwrite(x: Tensor, function: Function) -> Tensor:
+    """x <- function(x) for a Function whose forward writes into its input's memory; returns x.
+
+    Its backward may need nothing from before the edit: unlike `x.inplace`, no copy of the input is kept."""
+    x.check_inplace()
+    result = function(x)
+    x.edited(result)
+    # the version counter has just seen this call's own edit
+    function._versions = tuple([None if v is None else (v[0], v[0].value) for v in function._versions])
+    return x

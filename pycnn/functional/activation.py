@@ -16,7 +16,7 @@ from ..dispatch import ACTIVATIONS, run
 from ..dtypes import FLOATING, bool_
 from ..geometry import ElementwiseGeometry, elementwise_geometry
 from ..tensor import Function, Tensor, check_dim, tensor_method
-from ._common import check_floating, check_same_dtype, check_tensor, sum_over
+from ._common import check_floating, check_same_dtype, check_tensor, overwrite, sum_over
 
 __all__ = [
     "add_activation",
@@ -103,23 +103,14 @@ class Activation(Function):
         (saved,) = self.retained
         return run("elementwise", dy, saved, out=array.empty_like(saved), geometry=self.form.dgrad)
 
-    def saw_own_edit(self) -> None:
-        """Accept as current the version that this call's own in-place edit made."""
-        self._versions = tuple([None if v is None else (v[0], v[0].value) for v in self._versions])
-
 
 def _apply(x: Tensor, form: _Form, inplace: bool = False) -> Tensor:
     if not inplace:
         return Activation(form=form)(x)
     if form.saves == "x":
         return x.inplace(Activation(form=form))
-    # the derivative needs only the result, so that no copy of the input is kept
-    x.check_inplace()
-    function = Activation(form=form, overwrite=True)
-    result = function(x)
-    x.edited(result)
-    function.saw_own_edit()
-    return x
+    # the derivative needs only the result
+    return overwrite(x, Activation(form=form, overwrite=True))
 
 
 def _float_activation(input: Any, op: str, inplace: bool, form: _Form) -> Tensor:

@@ -13,7 +13,7 @@ from .. import array
 from ..array import Array
 from ..autograd import Function, is_grad_enabled
 from ..dispatch import Epilogue, run
-from ..dtypes import FLOATING
+from ..dtypes import bool_
 from ..geometry import (
     Conv2dGeometry,
     conv2d_geometry,
@@ -24,7 +24,7 @@ from ..geometry import (
 )
 from ..tensor import Tensor
 from . import activation as activations
-from ._common import check_floating, check_same_dtype, check_tensor, sum_over
+from ._common import check_same_dtype, check_tensor, sum_over
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
 
@@ -120,7 +120,7 @@ def conv2d(
     """y[n,k,p,q] = act(sum_{c,r,s} x[n, c, p*stride + r*dilation - padding, ...] * w[k,c,r,s] + bias[k] + residual).
 
     Args:
-        input: (N, C, H, W), or (C, H, W) unbatched; floating point.
+        input: (N, C, H, W), or (C, H, W) unbatched; any dtype but bool.
         weight: (K, C / groups, R, S), of input's dtype.
         bias: (K,) or None.
         stride, dilation: positive ints, or pairs for height and width.
@@ -297,8 +297,8 @@ def _check_operands(op: str, input: Tensor, weight: Tensor, bias: Tensor | None,
     dtype = input._data.dtype
     if dtype is not weight._data.dtype or (bias is not None and dtype is not bias._data.dtype):
         check_same_dtype(op, input=input, weight=weight, bias=bias)
-    if dtype not in FLOATING:
-        check_floating(input, "input", op)
+    if dtype == bool_:
+        raise NotImplementedError(f"{op}(): not implemented for dtype bool; expected numbers")
     return ndim == spatial + 2
 
 

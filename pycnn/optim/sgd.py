@@ -87,6 +87,9 @@ class SGD(Optimizer):
 
 
 def _add_scaled(a: Array, b: Array, factor: float, out: Array | None = None) -> Array:
-    """a + factor * b, rounded once for the halves; in a new array unless `out` is given."""
+    """a + factor * b, in a new array unless `out` is given.
+
+    For the halves the factor is rounded to their dtype and the sum to theirs, as in torch."""
     out = array.empty_like(a) if out is None else out
+    factor = float(a.dtype.type(factor))
     return run("elementwise", a, b, out=out, geometry=elementwise_geometry("add", (factor,)))

@@ -45,11 +45,20 @@ def shapes(net):
     return {key: tuple(value.shape) for key, value in net.state_dict().items()}
 
 
+@pytest.fixture
+def no_initialisation(monkeypatch):
+    """Names and shapes need no random numbers, of which VGG-16 would draw 138 million."""
+    for module in (pycnn.nn.init, torch.nn.init):
+        for name in ("kaiming_uniform_", "kaiming_normal_", "uniform_", "normal_"):
+            monkeypatch.setattr(module, name, lambda tensor, *args, **kwargs: tensor)
+
+
 def test_every_model_has_a_reference():
     assert list_models() == list_references() == sorted(COUNTS)
 
 
 @pytest.mark.parametrize("name", sorted(COUNTS))
+@pytest.mark.usefixtures("no_initialisation")
 def test_parameter_counts_and_names_at_full_width(name):
     net, reference = get_model(name), get_reference(name)
     parameters, entries = COUNTS[name]
@@ -59,13 +68,15 @@ def test_parameter_counts_and_names_at_full_width(name):
     assert list(net.state_dict()) == list(reference.state_dict())
 
 
-@pytest.mark.parametrize("width", [0.1, 0.3, 0.5, 1.5])
+@pytest.mark.usefixtures("no_initialisation")
+@pytest.mark.parametrize("width", [0.1, 0.3, 1.5])
 @pytest.mark.parametrize("name", sorted(set(COUNTS) - {"vgg16"}))
 def test_scaled_widths_agree_with_the_reference(name, width):
     net = get_model(name, width=width, num_classes=7)
     assert shapes(net) == shapes(get_reference(name, width=width, num_classes=7))
 
 
+@pytest.mark.usefixtures("no_initialisation")
 def test_vgg_hidden_layers_scale_too():
     net = get_model("vgg16", width=0.1, num_classes=7)
     assert shapes(net) == shapes(get_reference("vgg16", width=0.1, num_classes=7))

@@ -11,20 +11,16 @@ def _arrays(result):
     return [t for t in (result if isinstance(result, tuple) else (result,)) if t is not None]
 
 
-def _close(ours, theirs, what):
+def _close(ours, theirs, what, tolerance=1e-9):
     theirs = theirs.detach().numpy()
     assert ours.shape == theirs.shape, what
+    scale = max(1.0, abs(theirs).max(initial=0))
     np.testing.assert_allclose(
-        ours.detach().numpy(),
-        theirs,
-        rtol=1e-9,
-        atol=1e-9 * max(1.0, abs(theirs).max(initial=0)),
-        err_msg=what,
-        strict=True,
+        ours.detach().numpy(), theirs, tolerance, tolerance * scale, err_msg=what, strict=True
     )
 
 
-def _compare(ours, theirs, *inputs, calls=1):
+def _compare(ours, theirs, *inputs, calls=1, gradient_tolerance=1e-9):
     """Same state, `calls` forward and backward passes: outputs, gradients, state all equal."""
     theirs = theirs.double()
     ours = ours.double()
@@ -57,7 +53,7 @@ def _compare(ours, theirs, *inputs, calls=1):
         for i, (a, b) in enumerate(zip(our_inputs, their_inputs, strict=True)):
             assert (a.grad is None) == (b.grad is None), f"gradient of input {i}"
             if a.grad is not None:
-                _close(a.grad, b.grad, f"gradient of input {i}")
+                _close(a.grad, b.grad, f"gradient of input {i}", gradient_tolerance)
     for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         _close(a.grad, b.grad, f"gradient of {name}")
     for (name, a), b in zip(ours.named_buffers(), theirs.buffers(), strict=True):
@@ -66,5 +62,6 @@ def _compare(ours, theirs, *inputs, calls=1):
 
 @pytest.fixture
 def against_torch():
-    """compare(ours, theirs, *inputs, calls=1): AssertionError where two modules differ."""
+    """compare(ours, theirs, *inputs, calls=1, gradient_tolerance=1e-9): AssertionError where two
+    modules differ."""
     return _compare

@@ -139,6 +139,10 @@ CASES = [
 ]
 
 
+# PyTorch's float64 gradient of this layer multiplies by a sixth in float32
+GRADIENT_TOLERANCE = {"Hardsigmoid": 1e-7}
+
+
 @pytest.mark.parametrize("name, args, kwargs, shapes, calls, train", CASES)
 def test_layer_equals_torch(against_torch, name, args, kwargs, shapes, calls, train):
     ours = getattr(nn, name)(*args, **kwargs).train(train)
@@ -146,7 +150,9 @@ def test_layer_equals_torch(against_torch, name, args, kwargs, shapes, calls, tr
     if not _norm_without_bias_in_repr(theirs):
         assert repr(ours) == repr(theirs)
     rng = RNG(sum(map(ord, name)))
-    against_torch(ours, theirs, *(rng.standard_normal(shape) for shape in shapes), calls=calls)
+    inputs = [rng.standard_normal(shape) for shape in shapes]
+    tolerance = GRADIENT_TOLERANCE.get(name, 1e-9)
+    against_torch(ours, theirs, *inputs, calls=calls, gradient_tolerance=tolerance)
 
 
 def _norm_without_bias_in_repr(module):
@@ -183,7 +189,8 @@ def test_inplace_activation_writes_into_its_input(name, args):
     theirs(their_inner).sum().backward()
     out.sum().backward()
     np.testing.assert_allclose(inner.detach().numpy(), their_inner.detach().numpy(), rtol=1e-12)
-    np.testing.assert_allclose(leaf.grad.numpy(), their_leaf.grad.numpy(), rtol=1e-12)
+    tolerance = GRADIENT_TOLERANCE.get(name, 1e-12)
+    np.testing.assert_allclose(leaf.grad.numpy(), their_leaf.grad.numpy(), rtol=tolerance)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])

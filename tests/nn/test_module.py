@@ -185,8 +185,9 @@ def test_deleting_attributes():
 )
 def test_names_refused(register, name, error, message):
     for family in (nn, torch.nn):
-        with pytest.raises(error, match=re.escape(message)):
+        with pytest.raises(error) as raised:
             getattr(family.Module(), register)(name, None)
+        assert message in raised.value.args[0]
 
 
 def test_members_refused():

@@ -19,12 +19,12 @@ class Mismatch(AssertionError):
     """pycnn and torch differ."""
 
 
-def same_values(ours: np.ndarray, theirs: np.ndarray, what: str) -> None:
+def same_values(ours: np.ndarray, theirs: np.ndarray, what: str, tolerance: float) -> None:
     if str(theirs.dtype) not in TOLERANCE:
         if not np.array_equal(ours, theirs):
             raise Mismatch(f"{what}: {ours.tolist()}, torch has {theirs.tolist()}"[:600])
         return
-    tolerance = TOLERANCE[str(theirs.dtype)]
+    tolerance = max(tolerance, TOLERANCE[str(theirs.dtype)])
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
     with np.errstate(all="ignore"):
         finite = np.abs(b[np.isfinite(b)])
@@ -39,8 +39,8 @@ def same_values(ours: np.ndarray, theirs: np.ndarray, what: str) -> None:
         raise Mismatch(f"{what}: {wrong}; at {at} {a[at]!r}, torch has {b[at]!r}")
 
 
-def same(ours: Any, theirs: Any, what: str) -> None:
-    """Mismatch unless `ours` is what `theirs` is."""
+def same(ours: Any, theirs: Any, what: str, tolerance: float = 0.0) -> None:
+    """Mismatch unless `ours` is what `theirs` is; `tolerance` can only widen the dtype's."""
     if isinstance(theirs, torch.Tensor):
         if not isinstance(ours, pycnn.Tensor):
             raise Mismatch(f"{what}: {type(ours).__name__}, torch has a tensor")
@@ -48,12 +48,12 @@ def same(ours: Any, theirs: Any, what: str) -> None:
             raise Mismatch(f"{what}: shape {ours.shape}, torch has {tuple(theirs.shape)}")
         if ours.dtype != as_dtype(theirs.dtype):
             raise Mismatch(f"{what}: dtype {ours.dtype}, torch has {theirs.dtype}")
-        same_values(ours.detach().numpy(), as_numpy(theirs.resolve_neg()), what)
+        same_values(ours.detach().numpy(), as_numpy(theirs.resolve_neg()), what, tolerance)
     elif isinstance(theirs, (tuple, list)):
         if not isinstance(ours, (tuple, list)) or len(ours) != len(theirs):
             raise Mismatch(f"{what}: {type(ours).__name__}, torch has {len(theirs)} results")
         for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            same(a, b, f"{what}[{i}]")
+            same(a, b, f"{what}[{i}]", tolerance)
     elif not (ours == theirs or (ours != ours and theirs != theirs)):
         raise Mismatch(f"{what}: {ours!r}, torch has {theirs!r}")
 
