@@ -1,15 +1,24 @@
-"""Differentiable ops with torch's names, signatures and defaults, one file per family."""
+"""Differentiable ops with torch's names, signatures and defaults, one file per family.
 
-# temporary: families are imported as they land
-import importlib
-import pathlib
+`torch.nn.functional`'s names are here, and those of the tensor operations (add, sum, reshape, matmul ...) that torch
+keeps at its top level; pycnn's top level has the latter too."""
 
-for _name in ("elementwise", "reduction", "shape", "indexing", "linalg", "sorting", "activation", "softmax", "conv", "fold", "pool", "norm",
-              "resize", "pad", "pixel", "dropout", "loss", "sparse", "distance"):
-    if (pathlib.Path(__file__).parent / f"{_name}.py").exists():
-        try:
-            _module = importlib.import_module(f".{_name}", __name__)
-        except ImportError as _e:
-            print("pycnn.functional: family", _name, "does not import yet:", _e)
-            continue
-        globals().update({n: getattr(_module, n) for n in _module.__all__})
+from .activation import *
+from .conv import *
+from .distance import *
+from .dropout import *
+from .elementwise import *
+from .fold import *
+from .indexing import *
+from .linalg import *
+from .loss import *
+from .norm import *
+from .pad import *
+from .pixel import *
+from .pool import *
+from .reduction import *
+from .resize import *
+from .shape import *
+from .softmax import *
+from .sorting import *
+from .sparse import *

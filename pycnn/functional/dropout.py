@@ -18,15 +18,16 @@ _MUL = elementwise_geometry("mul")
 
 
 class Dropout(Function):
-    """y = x * mask, each mask element 0 with probability p, else 1 / (1 - p); one element per channel where
-    `channels`. With `overwrite` y is x's own memory."""
+    """y = x * mask, each mask element 0 with probability p, else 1 / (1 - p).
+
+    The mask spans the first `axes` axes of x, or all. With `overwrite` y is x's own memory."""
 
     p: float
-    channels = False
+    axes: int | None = None
     overwrite = False
 
     def forward(self, x: Array) -> Array:
-        shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if self.channels else x.shape
+        shape = x.shape if self.axes is None else (*x.shape[: self.axes], *(1,) * (x.ndim - self.axes))
         mask = run_array("random", self.draw, array.empty_like(x, shape=shape))
         self.retain(mask)
         return run("elementwise", x, mask, out=x if self.overwrite else array.empty_like(x), geometry=_MUL)
@@ -46,7 +47,7 @@ class Dropout(Function):
         return run("elementwise", dy, mask, out=array.empty_like(dy), geometry=_MUL)
 
 
-def _drop(input: Any, p: Any, training: bool, inplace: bool, channels: bool, op: str) -> Tensor:
+def _drop(input: Any, p: Any, training: bool, inplace: bool, axes: int | None, op: str) -> Tensor:
     check_tensor(input, "input", op)
     if isinstance(p, str) or not hasattr(p, "__float__"):
         raise TypeError(f"{op}(): argument 'p' must be float, got {p!r}")
@@ -55,38 +56,37 @@ def _drop(input: Any, p: Any, training: bool, inplace: bool, channels: bool, op:
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if channels and input.ndim < 2:
-        raise RuntimeError(
-            f"{op}(): Feature dropout requires at least 2 dimensions in the input, got {input.ndim}"
-        )
     if not training or p == 0 or not input.numel():
         return input
     if input.dtype not in FLOATING and p < 1:
         raise RuntimeError(f"{op}(): input: got dtype {input.dtype}, expected a floating-point dtype")
     if inplace:
-        return overwrite(input, Dropout(p=p, channels=channels, overwrite=True))
-    return Dropout(p=p, channels=channels)(input)
+        return overwrite(input, Dropout(p=p, axes=axes, overwrite=True))
+    return Dropout(p=p, axes=axes)(input)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Each element 0 with probability p, else divided by 1 - p; the input itself unless `training`.
 
     Repeatable after `pycnn.manual_seed`. ValueError unless 0 <= p <= 1, RuntimeError for integers."""
-    return _drop(input, p, training, inplace, False, "dropout")
+    return _drop(input, p, training, inplace, None, "dropout")
 
 
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """dropout of whole channels of (N,C,W) or (C,W); RuntimeError for other dimensions."""
-    if isinstance(input, Tensor) and input.ndim == 2:
-        whole = (1, *input.shape)
-        return _drop(input.reshape(whole), p, training, inplace, True, "dropout1d").reshape(whole[1:])
-    if isinstance(input, Tensor) and input.ndim != 3:
+    check_tensor(input, "input", "dropout1d")
+    if input.ndim not in (2, 3):
         raise RuntimeError(f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input")
-    return _drop(input, p, training, inplace, True, "dropout1d")
+    return _drop(input, p, training, inplace, input.ndim - 1, "dropout1d")
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """dropout of whole channels: (N,C,*) loses every element of a channel together.
 
     Tompson et al. 2015, arXiv:1411.4280. Three dimensions are (N,C,W), as in torch. RuntimeError below two."""
-    return _drop(input, p, training, inplace, True, "dropout2d")
+    check_tensor(input, "input", "dropout2d")
+    if input.ndim < 2:
+        raise RuntimeError(
+            f"dropout2d: Feature dropout requires at least 2 dimensions in the input, got {input.ndim}"
+        )
+    return _drop(input, p, training, inplace, 2, "dropout2d")

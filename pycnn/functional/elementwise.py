@@ -342,7 +342,7 @@ def _add(op: str, input: Any, other: Any, alpha: Any) -> Tensor:
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         input = number_tensor(input, dtypes.scalar_dtype(input), _CPU)
     for t in (input, other) if op == "sub" else ():
-        if (isinstance(t, Tensor) and t._data.dtype == bool_) or isinstance(t, (bool, np.bool_)):
+        if t._data.dtype == bool_ if isinstance(t, Tensor) else not _is_real(t):
             raise RuntimeError(
                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
                 "mask, use the `~` or `logical_not()` operator instead."
@@ -370,6 +370,11 @@ def _check_alpha(alpha: Any, dtype: np.dtype) -> None:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
 
 
+def _is_real(value: Any) -> bool:
+    """Whether it is a number other than True and False."""
+    return is_number(value) and not isinstance(value, (bool, np.bool_))
+
+
 @tensor_method
 def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other"""
@@ -394,7 +399,7 @@ subtract = sub
 @tensor_method
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """other - alpha * input"""
-    if is_number(other) and alpha == 1 and input._data.dtype in FLOATING:
+    if alpha == 1 and input._data.dtype in FLOATING and _is_real(other):
         return unary("rsub_scalar", input, (other,), keep="")
     return _add("sub", other, input, alpha)
 
@@ -473,10 +478,14 @@ def pow(input: Any, exponent: Any) -> Tensor:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
         if dtype in FLOATING:
             return unary("pow_scalar", cast(input, dtype), (exponent,))
+        if dtype == bool_:
+            return logical_or(input, number_tensor(not exponent, bool_, input))
     elif is_number(input) and isinstance(exponent, Tensor):
         dtype = scalar_result(exponent._data.dtype, input)
         if dtype in FLOATING:
             return unary("rpow_scalar", cast(exponent, dtype), (input,))
+        if dtype == bool_ and input:
+            return logical_or(exponent, number_tensor(True, bool_, exponent))
     a, b = promoted(input, exponent, "pow")
     return Pow()(_numeric(a, "pow"), b)
 
@@ -845,7 +854,7 @@ def add_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 
 @tensor_method
 def sub_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
-    if is_number(other) and not isinstance(other, (bool, np.bool_)):
+    if _is_real(other):
         _check_alpha(alpha, input._data.dtype)
         return _scalar_("add_scalar", input, -other * alpha, sub, other)
     if alpha == 1 and input._data.dtype != bool_:

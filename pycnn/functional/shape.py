@@ -710,7 +710,7 @@ def _caster(dtype: Any) -> Callable[..., Tensor]:
 
 
 for _name, _dtype in (
-    ("float", dtypes.float32), ("double", dtypes.float64), ("half", dtypes.float16), ("bfloat16", dtypes.bfloat16),
+    ("float", dtypes.float32), ("double", dtypes.float64), ("half", dtypes.float16), ("bfloat16", "bfloat16"),
     ("int", dtypes.int32), ("long", dtypes.int64), ("short", dtypes.int16), ("char", dtypes.int8),
     ("byte", dtypes.uint8), ("bool", dtypes.bool_),
 ):  # fmt: skip

@@ -222,11 +222,14 @@ class _AlongDim(_Activation):
         self.dim = dim
 
 
-class GLU(_AlongDim):
+class GLU(_Activation):
     """The first half of the axis `dim` times the sigmoid of the second."""
 
+    _shown = ("dim",)
+
     def __init__(self, dim: int = -1) -> None:
-        super().__init__(dim)
+        super().__init__()
+        self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
         return F.glu(input, self.dim)

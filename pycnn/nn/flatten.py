@@ -43,7 +43,7 @@ class Unflatten(Module):
                     f"{type(size).__name__} at pos {position}"
                 )
         self.dim = dim
-        self.unflattened_size = tuple(unflattened_size)
+        self.unflattened_size = unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:
         dim = self.dim + input.ndim if self.dim < 0 else self.dim

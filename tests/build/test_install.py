@@ -107,11 +107,11 @@ with warnings.catch_warnings(record=True) as caught:
     y = pycnn.functional.conv2d(pycnn.ones(1, 1, 3, 3), pycnn.ones(1, 1, 2, 2))
     z = pycnn.functional.relu(y)
 assert y.tolist() == [[[[4.0, 4.0], [4.0, 4.0]]]] == z.tolist()
-print([str(w.message) for w in caught if "reference provider" in str(w.message)])
+print("; ".join(str(w.message) for w in caught if "reference provider" in str(w.message)))
 pycnn.show_config()
 """
     warned, *report = installed.python(code).splitlines()
-    assert warned.count(reason.replace("'", "\\'")) + warned.count(reason) == 1
+    assert warned.count(reason) == 1
     assert f"extension    none: {reason}" in report
 
 

@@ -291,16 +291,17 @@ def test_other_norms(function, shape, count):
     parity(function, shape, (count,), (count,))
 
 
-def test_norms_of_nothing():
-    """torch has the forward pass of these; its gradients are errors or 0 * inf."""
-    for function, shape in (
-        (lambda F, x, w: F.instance_norm(x, weight=w), (0, 6, 4, 4)),
-        (lambda F, x, w: F.instance_norm(x, weight=w), (2, 6, 0, 4)),
-        (lambda F, x, w: F.group_norm(x, 3, w), (2, 6, 0, 4)),
+@pytest.mark.parametrize("shape", [(0, 6, 4, 4), (2, 6, 0, 4)])
+def test_norms_of_nothing(shape):
+    """The gradients of nothing are zero; torch's are errors or 0 * inf."""
+    for function in (
+        lambda F, x, w: F.instance_norm(x, weight=w),
+        lambda F, x, w: F.group_norm(x, 3, w),
     ):
-        parity(function, shape, (6,), gradients=False)
         w = pycnn.ones(6).requires_grad_()
-        function(F, pycnn.zeros(*shape), w).sum().backward()
+        y = function(F, pycnn.zeros(*shape), w)
+        assert y.shape == shape
+        y.sum().backward()
         assert w.grad.tolist() == [0] * 6
 
 

@@ -12,6 +12,8 @@ from .cases import CASES
 from .harness import Case
 from .memory import LAYOUTS
 
+_SMALL = [case for case in CASES if not case.slow]
+
 
 def _devices(entry: dispatch.Entry) -> list[str]:
     gpu = ["cuda:0"] if "cuda" in entry.devices and array.gpu_status() is None else []
@@ -31,7 +33,7 @@ def test_exact(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, lambda case: case.exact))
+@pytest.mark.parametrize("case, entry, dtype", harness.parameters(_SMALL, lambda case: case.exact))
 def test_exact_in_every_layout(
     case: Case, entry: dispatch.Entry, dtype: str, request: pytest.FixtureRequest
 ) -> None:
@@ -57,7 +59,7 @@ def test_oracle(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES))
+@pytest.mark.parametrize("case, entry, dtype", harness.parameters(_SMALL))
 def test_oracle_in_every_layout(
     case: Case, entry: dispatch.Entry, dtype: str, request: pytest.FixtureRequest
 ) -> None:
@@ -88,7 +90,7 @@ def test_canary(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES))
+@pytest.mark.parametrize("case, entry, dtype", harness.parameters(_SMALL))
 def test_canary_in_every_layout(
     case: Case, entry: dispatch.Entry, dtype: str, request: pytest.FixtureRequest
 ) -> None:

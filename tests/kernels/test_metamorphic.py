@@ -1,7 +1,7 @@
 """Relations between convolutions, on small integers, so that both sides agree bit for bit.
 
-Every kernel of conv2d_fprop is held to them, with the dgrad and wgrad of its provider beside it. They
-need no oracle: a fault that PyTorch shared would still be found.
+Every kernel of conv2d_fprop is held to them, with the dgrad and wgrad of its provider beside it.
+They need no oracle: a fault that PyTorch shared would still be found.
 """
 
 from __future__ import annotations

@@ -143,6 +143,7 @@ CASES = [
 GRADIENT_TOLERANCE = {"Hardsigmoid": 1e-7}
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("name, args, kwargs, shapes, calls, train", CASES)
 def test_layer_equals_torch(against_torch, name, args, kwargs, shapes, calls, train):
     ours = getattr(nn, name)(*args, **kwargs).train(train)

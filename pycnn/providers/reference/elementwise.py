@@ -61,8 +61,7 @@ def widened(a: Array) -> Array:
 OPS |= {
     "neg": lambda xp, x: -x,
     "abs": lambda xp, x: xp.abs(x),
-    "abs_dgrad": lambda xp, dy, x: dy * xp.sign(x),
-    "sign": lambda xp, x: x if x.dtype == bool else xp.sign(x),
+    "abs_dgrad": lambda xp, dy, x: dy * sign(xp, x),
     "exp": lambda xp, x: xp.exp(x),
     "exp_dgrad": lambda xp, dy, y: dy * y,
     "exp2": lambda xp, x: xp.exp2(x),
@@ -103,6 +102,12 @@ OPS |= {
     "logical_not": lambda xp, x: xp.logical_not(x),
     "bitwise_not": lambda xp, x: xp.invert(x),
 }
+
+
+@op
+def sign(xp: Any, x: Array) -> Array:
+    """1 above 0, -1 below, else 0: NaN has none."""
+    return xp.where(x > 0, 1, xp.where(x < 0, -1, 0))
 
 
 @op
@@ -281,9 +286,7 @@ def std_dgrad(xp: Any, dy: Array, x: Array, mean: Array, std: Array, scale: Any)
 
 
 OPS |= {
-    # dy spread evenly over the `count` elements that attain the extreme y
-    "amax_dgrad": lambda xp, dy, x, y, count: dy * (x == y) / count,
     "logsumexp_dgrad": lambda xp, dy, x, y: dy * xp.exp(x - y),
     "norm_dgrad": lambda xp, dy, x, y: xp.where(y == 0, 0, dy * (x / y)),
-    "norm1_dgrad": lambda xp, dy, x, y: dy * xp.sign(x),
+    "norm1_dgrad": lambda xp, dy, x, y: dy * sign(xp, x),
 }
