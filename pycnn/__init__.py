@@ -10,7 +10,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from . import autograd, config, creation, dispatch, dtypes, functional, random
+from . import config
+
+config.require_installed()
+
+from . import autograd, creation, dispatch, dtypes, functional, random
 from .array import channels_last, contiguous_format, preserve_format
 from .autograd import Function, enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import *  # noqa: F403
@@ -36,8 +40,6 @@ from .random import get_rng_state, initial_seed, manual_seed, seed, set_rng_stat
 from .tensor import Tensor
 
 __version__ = "0.1.0"
-
-config.require_installed()
 
 # the functions torch keeps at its top level
 for _family in ("elementwise", "reduction", "shape", "indexing", "linalg", "sorting"):

@@ -259,7 +259,7 @@ def copy(a: Array) -> Array:
 def shares_memory(a: Array, b: Array) -> bool:
     """Whether `b`, computed from `a`, is a view of it rather than a fresh allocation."""
     if isinstance(a, np.ndarray):
-        return bool(np.may_share_memory(a, b)) if a.size else b.base is not None
+        return bool(np.may_share_memory(a, b)) if b.size else b.base is not None
     return a.data.mem is b.data.mem
 
 

@@ -302,7 +302,7 @@ class LocalResponseNormGeometry(Geometry):
 
 @frozen
 class Resize2dGeometry(Geometry):
-    """Resampling (N,C,H,W) to (N,C,P,Q). A scale of None is the ratio of sizes."""
+    """Resampling (N,C,H,W) to (N,C,P,Q). Positions step by 1 / scale, or by the ratio of sizes where it is None."""
 
     N: int
     C: int
@@ -552,9 +552,13 @@ def resize2d_geometry(
     mode: str,
     align_corners: bool = False,
     antialias: bool = False,
+    signal: bool = False,
     op: str = "interpolate",
 ) -> Resize2dGeometry:
-    """The geometry of a resampling to `size`, or by `scale` where size is None; RuntimeError where it is impossible."""
+    """The geometry of a resampling to `size`, or by `scale` where size is None; RuntimeError where it is impossible.
+
+    A scale that PyTorch does not look at is None: with corners aligned, where an axis keeps its size, and where it
+    doubles in mode "nearest". `signal` says that x is one-dimensional: there "nearest" always looks."""
     n, c, h, w = x_shape
     if size is None:
         size = (resized(h, scale[0], op), resized(w, scale[1], op))
@@ -568,7 +572,19 @@ def resize2d_geometry(
         raise RuntimeError(f"{op}(): Non-empty data tensor expected but got a tensor with sizes {_shape_words(x_shape)}")
     if max(p, q) > LIMIT:
         raise RuntimeError(f"{op}(): size: got an output of {p} x {q}, expected sizes up to {LIMIT}")
-    return Resize2dGeometry(n, c, h, w, p, q, mode, align_corners, *scale, antialias)
+    scale_h, scale_w = (
+        None if _scale_unused(before, after, mode, align_corners, antialias, signal) else factor
+        for before, after, factor in ((h, p, scale[0]), (w, q, scale[1]))
+    )
+    return Resize2dGeometry(n, c, h, w, p, q, mode, align_corners, scale_h, scale_w, antialias)
+
+
+def _scale_unused(
+    size: int, outputs: int, mode: str, align_corners: bool, antialias: bool, signal: bool
+) -> bool:
+    if mode == "nearest":
+        return outputs in (size, 2 * size) and not signal
+    return align_corners or (outputs == size and (mode == "bilinear" or antialias))
 
 
 def resized(size: int, scale: float | None, op: str = "interpolate") -> int:

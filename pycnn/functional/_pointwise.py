@@ -213,6 +213,7 @@ def operand(value: Any, name: str, op: str) -> Any:
     if isinstance(value, Tensor) or is_number(value):
         return value
     if array.is_array(value):
+        dtypes.as_dtype(value.dtype)
         return wrap(value)
     raise TypeError(
         f"{op}(): argument '{name}' must be Tensor or Number, not {type(value).__name__}"

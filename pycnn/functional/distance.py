@@ -20,7 +20,8 @@ __all__ = ["cosine_similarity", "normalize", "pairwise_distance"]
 
 
 class NormFloor(Function):
-    """max(n, eps), differentiated as if nothing were cut off: how torch bounds the norms of a cosine."""
+    """max(n, eps), differentiated as if nothing were cut off: how torch bounds the norms of a
+    cosine."""
 
     eps: float
 
@@ -34,8 +35,8 @@ class NormFloor(Function):
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """sum x1 * x2 / (max(|x1|, eps) * max(|x2|, eps)) along `dim`.
 
-    Each vector is divided by its norm before they are multiplied, so that neither overflows. The gradient flows through
-    a norm below eps as through any other.
+    Each vector is divided by its norm before they are multiplied, so that neither overflows. The
+    gradient flows through a norm below eps as through any other.
 
     Args:
         x1, x2: shapes that broadcast; their common dtype is floating point.

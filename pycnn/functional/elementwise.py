@@ -484,8 +484,6 @@ def pow(input: Any, exponent: Any) -> Tensor:
         dtype = scalar_result(exponent._data.dtype, input)
         if dtype in FLOATING:
             return unary("rpow_scalar", cast(exponent, dtype), (input,))
-        if dtype == bool_ and input:
-            return logical_or(exponent, number_tensor(True, bool_, exponent))
     a, b = promoted(input, exponent, "pow")
     return Pow()(_numeric(a, "pow"), b)
 
@@ -991,6 +989,7 @@ def _operator(function: Callable[..., Tensor], swapped: bool = False) -> Callabl
     def method(self: Tensor, other: Any) -> Any:
         if not (isinstance(other, Tensor) or is_number(other) or array.is_array(other)):
             return NotImplemented
+        other = operand(other, "other", function.__name__)
         return function(other, self) if swapped else function(self, other)
 
     return method

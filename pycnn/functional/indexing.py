@@ -70,7 +70,7 @@ def _index_array(item: Any, device: str) -> Array:
             raise TypeError(f"index: expected a rectangular nested list of integers: {error}") from None
         a = a.astype(np.int64) if not a.size else a
     else:
-        raise IndexError(
+        raise (TypeError if isinstance(item, str) else IndexError)(
             "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
             f"(got {type(item).__name__})"
         )

@@ -16,6 +16,7 @@ from ..geometry import gemm_geometry
 from ..tensor import Tensor, tensor_method
 from . import elementwise as E
 from ._common import check_tensor, sum_over
+from ._pointwise import zeros_like
 
 __all__ = [
     "addmm", "baddbmm", "bmm", "dot", "einsum", "linear", "matmul", "mm", "mv", "outer",
@@ -41,7 +42,11 @@ def transposed(a: Array) -> Array:
 
 
 class Gemm(Function):
-    """out = a @ b + bias + residual, of matrices or batches of them; bias (N,), residual of out's shape."""
+    """out = a @ b + bias + residual, of matrices or batches of them; bias (N,), residual of out's shape.
+
+    A residual that is `dropped` is not read; its gradient is 0."""
+
+    dropped = False
 
     def forward(self, a: Array, b: Array, bias: Array | None, residual: Array | None) -> Array:
         if self.recording:
@@ -49,7 +54,7 @@ class Gemm(Function):
         if residual is not None and residual.ndim == 2:
             residual = residual.reshape(1, *residual.shape)
         epilogue = None
-        if bias is not None or residual is not None:
+        if bias is not None or (residual is not None and not self.dropped):
             epilogue = Epilogue(bias=bias, residual=residual)
         return product(a, b, epilogue)
 
@@ -60,7 +65,10 @@ class Gemm(Function):
         dbias = None
         if self.wants[2]:
             dbias = sum_over(dy, tuple(range(dy.ndim - 1)), dy.shape[-1:])
-        return da, db, dbias, dy if self.wants[3] else None
+        dresidual = None
+        if self.wants[3]:
+            dresidual = zeros_like(dy) if self.dropped else dy
+        return da, db, dbias, dresidual
 
 
 class Linear(Function):
@@ -232,10 +240,10 @@ def _scaled_sum(input: Tensor, product_of: tuple[Tensor, Tensor], beta: Any, alp
     """beta * input + alpha * (a @ b), fused where both are 1; input is not read where beta is 0."""
     a, b = product_of
     shape = (*a.shape[:-1], b.shape[-1])
-    if beta == 0:
-        out = Gemm()(a, b, None, None)
-        return out if alpha == 1 else E.mul(out, alpha)
     wide = input.expand(shape)
+    if beta == 0:
+        out = Gemm(dropped=True)(a, b, None, wide)
+        return out if alpha == 1 else E.mul(out, alpha)
     if beta != 1 or alpha != 1:
         return E.add(E.mul(wide, beta), Gemm()(a, b, None, None), alpha=alpha)
     if input.ndim == 1 and input.shape[0] == shape[-1]:
@@ -304,7 +312,7 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     A label in the output is kept, every other is summed; without "->" the output has the labels that occur once, in
     alphabetical order. "..." stands for dimensions that broadcast; a label repeated in one operand takes its
     diagonal. Operands are contracted from left to right. Also einsum(x, [0, 1], y, [1, 2], [0, 2]).
-    RuntimeError for an equation that is malformed or does not fit the operands."""
+    RuntimeError for an equation that is malformed or does not fit the operands, ValueError without operands."""
     if isinstance(equation, Tensor):
         equation, operands = _from_sublists((equation, *operands))
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
@@ -312,7 +320,7 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     for x in operands:
         check_tensor(x, "operands", "einsum")
     if not operands:
-        raise RuntimeError("einsum(): must provide at least one operand")
+        raise ValueError("einsum(): must provide at least one operand")
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != len(operands):

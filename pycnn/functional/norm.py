@@ -1,9 +1,9 @@
 """Normalisation: batch, instance, group, layer, root-mean-square, and local response.
 
-Batch normalisation is the four batch_norm primitives. Instance, group and layer normalisation are the same primitives on
-an input reshaped so that each set of numbers normalised together is a channel.
-Ioffe and Szegedy 2015, arXiv:1502.03167; Ulyanov et al. 2016, arXiv:1607.08022; Wu and He 2018, arXiv:1803.08494;
-Ba et al. 2016, arXiv:1607.06450; Zhang and Sennrich 2019, arXiv:1910.07467.
+Batch normalisation is the four batch_norm primitives. Instance, group and layer normalisation are
+the same primitives on an input reshaped so that the numbers normalised together are a channel.
+Ioffe and Szegedy 2015, arXiv:1502.03167; Ulyanov et al. 2016, arXiv:1607.08022; Wu and He 2018,
+arXiv:1803.08494; Ba et al. 2016, arXiv:1607.06450; Zhang and Sennrich 2019, arXiv:1910.07467.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ __all__ = [
 class BatchNorm(Function):
     """y = activation((x - mean) * invstd * weight + bias + residual), per channel.
 
-    In training mean and variance are the batch's, through which the gradient flows, and the running ones move towards
-    them; else they are the running ones, constants."""
+    In training mean and variance are the batch's, through which the gradient flows, and the running
+    ones move towards them; else they are the running ones, constants."""
 
     geometry: BatchNormGeometry
     training: bool
@@ -70,13 +70,11 @@ class BatchNorm(Function):
             if running_mean is not None and running_var is not None and x.size:
                 self._update(running_mean, mean, 1.0)
                 self._update(running_var, m2, count - 1.0)
-            (invstd,) = channels(x, g.C, 1)
-            run("elementwise", m2, out=invstd, geometry=elementwise_geometry("invstd", (count, self.eps)))
         else:
-            mean = running_mean
-            (invstd,) = channels(x, g.C, 1)
-            to_invstd = elementwise_geometry("invstd", (1.0, self.eps))
-            run("elementwise", running_var, out=invstd, geometry=to_invstd)
+            mean, m2, count = running_mean, running_var, 1
+        (invstd,) = channels(x, g.C, 1)
+        to_invstd = elementwise_geometry("invstd", (float(count), self.eps))
+        run("elementwise", m2, out=invstd, geometry=to_invstd)
         epilogue = None
         if residual is not None or self.activation is not None:
             added = None if residual is None else as_image(residual)
@@ -125,7 +123,7 @@ class BatchNorm(Function):
 
 
 def as_image(a: Array) -> Array:
-    """A view (N, C, H, W) of a dense array (N, C, *); a copy of one whose last axes do not merge."""
+    """(N, C, *) as (N, C, H, W): a view, or a copy where the last axes do not merge."""
     if a.ndim == 4:
         return a
     if a.ndim < 4:
@@ -195,27 +193,34 @@ def batch_norm(
 ) -> Tensor:
     """y = act((x - mean) / sqrt(var + eps) * weight + bias + residual), per channel.
 
-    In training mean and variance (biased) are those of the batch, and the running ones are moved in place:
-    running = (1 - momentum) * running + momentum * batch, with the unbiased variance. Else they are the running ones.
+    In training mean and variance (biased) are those of the batch, and the running ones are moved in
+    place: running = (1 - momentum) * running + momentum * batch, with the unbiased variance. Else
+    they are the running ones.
 
     Args:
         input: (N, C, *), floating point.
         running_mean, running_var: (C,), or both None in training.
-        weight, bias: (C,) or None. These four share a dtype: input's, or float32 where input is a half.
-        activation: applied last, inside the kernel where its derivative allows; a name of dispatch.ACTIVATIONS.
+        weight, bias: (C,) or None. These four share a dtype: input's, or float32 where input is
+            a half.
+        activation: applied last, inside the kernel where its derivative allows; a name of
+            dispatch.ACTIVATIONS.
         residual: added before the activation; of input's shape and dtype.
         provider, algorithm: the kernels to run, or raise; by default dispatch chooses.
     Returns:
-        input's shape, dtype and memory format. An empty batch leaves the running statistics as they are.
+        input's shape, dtype and memory format. An empty batch leaves the running statistics alone.
     Raises:
         TypeError: an argument of the wrong type.
-        ValueError: one value per channel in training, an eps out of range, one running statistic without the other.
+        ValueError: one value per channel in training, an eps out of range, one running statistic
+            without the other.
         RuntimeError: sizes or dtypes that do not fit; NotImplementedError for integers.
     """
     op = "batch_norm"
     check_tensor(input, "input", op)
-    if input.ndim < 2:
-        raise RuntimeError(f"{op}(): input: expected at least 2 dimensions, got size {list(input.shape)}")
+    if input.shape == (0,):  # no image of no channel, as torch has it
+        input = input.reshape(0, 0)
+        own = (running_mean, running_var, weight, bias)
+        return batch_norm(input, *own, training, momentum, eps).reshape(0)
+    _check_channels(op, input)
     if training:
         _check_count(input.shape, input.shape[0] * math.prod(input.shape[2:]))
     if eps < 0 or (training and eps == 0):
@@ -263,7 +268,8 @@ def instance_norm(
 
     Args:
         input: (N, C, *) with at least one spatial dimension where use_input_stats.
-        running_mean, running_var: (C,), or both None; moved towards the average over the images' statistics.
+        running_mean, running_var: (C,), or both None; moved towards the average over the images'
+            statistics.
         weight, bias: (C,) or None.
         use_input_stats: normalise by the input's statistics; else by the running ones.
     Raises:
@@ -274,10 +280,10 @@ def instance_norm(
     check_tensor(input, "input", op)
     if use_input_stats and math.prod(input.shape[2:]) == 1:
         raise ValueError(
-            f"Expected more than 1 spatial element when training, got input size {list(input.shape)}"
+            "Expected more than 1 spatial element when training, "
+            f"got input size {list(input.shape)}"
         )
-    if input.ndim < 2:
-        raise RuntimeError(f"{op}(): input: expected at least 2 dimensions, got size {list(input.shape)}")
+    _check_channels(op, input)
     _check_running(running_mean, running_var, use_input_stats)
     _check_per_channel(
         op, input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
@@ -288,7 +294,8 @@ def instance_norm(
         return None if t is None else t.unsqueeze(0).expand(images, count).reshape(images * count)
 
     with no_grad():
-        mean, var = (None if t is None else per_image(t.clone()) for t in (running_mean, running_var))
+        mean = None if running_mean is None else per_image(running_mean.clone())
+        var = None if running_var is None else per_image(running_var.clone())
     flat = input.reshape(1, images * count, *input.shape[2:])
     y = _normalised(
         flat, mean, var, per_image(weight), per_image(bias), use_input_stats, momentum, eps
@@ -308,7 +315,9 @@ def group_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias; statistics over each image's groups of C/num_groups channels.
+    """(x - mean) / sqrt(var + eps) * weight + bias, each image's channels taken in groups.
+
+    Mean and variance are those of a group's C/num_groups channels.
 
     Args:
         input: (N, C, *).
@@ -354,7 +363,8 @@ def layer_norm(
     Args:
         input: (*, *normalized_shape).
         normalized_shape: the sizes of the dimensions normalised together.
-        weight, bias: of normalized_shape, or None; of input's dtype, or float32 where that is a half.
+        weight, bias: of normalized_shape, or None; of input's dtype, or float32 where that is
+            a half.
     Raises:
         TypeError: normalized_shape is no sequence of ints.
         RuntimeError: shapes or dtypes that do not fit; NotImplementedError for integers.
@@ -398,7 +408,7 @@ def _normalised_rows(
     shape: tuple[int, ...],
     eps: float,
 ) -> Tensor:
-    """Each of `rows` runs of `size` numbers normalised, then scaled and shifted by weight and bias in `shape`."""
+    """Each of `rows` runs of `size` numbers normalised; then weight and bias in `shape`."""
     affine = weight is not None or bias is not None
     # a half is rounded once, at the end
     x = input.to(dtypes.accumulation_dtype(input.dtype)) if affine else input
@@ -434,9 +444,9 @@ class LocalResponseNorm(Function):
 def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
-    """y[c] = x[c] / (k + alpha/size * sum of x[j]^2)^beta over `size` channels j around c, size//2 of them before it.
+    """y[c] = x[c] / (k + alpha/size * sum of x[j]^2)^beta over the channels j around c.
 
-    Krizhevsky, Sutskever and Hinton 2012, section 3.3.
+    There are `size` of them, size//2 before c. Krizhevsky, Sutskever and Hinton 2012, section 3.3.
 
     Args:
         input: (N, C, *) with at least one spatial dimension; floating point.
@@ -449,7 +459,9 @@ def local_response_norm(
     op = "local_response_norm"
     check_tensor(input, "input", op)
     if input.ndim < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
+        raise ValueError(
+            f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)"
+        )
     _check_supported(op, input)
     (size,) = integers(size, 1, "size", 1, op)
     geometry = LocalResponseNormGeometry(size, float(alpha), float(beta), float(k))
@@ -462,6 +474,13 @@ def local_response_norm(
 def _check_supported(op: str, input: Tensor) -> None:
     if input.dtype not in dtypes.FLOATING:
         raise NotImplementedError(f'"{op}" not implemented for {input.dtype}')
+
+
+def _check_channels(op: str, input: Tensor) -> None:
+    if input.ndim < 2:
+        raise RuntimeError(
+            f"{op}(): input: expected at least 2 dimensions, got size {list(input.shape)}"
+        )
 
 
 def _check_count(shape: Sequence[int], count: int) -> None:
@@ -488,13 +507,14 @@ def _check_per_channel(op: str, input: Tensor, **parameters: Tensor | None) -> N
             check_tensor(t, name, op)
             if t.shape != (input.shape[1],):
                 raise RuntimeError(
-                    f"{op}(): {name} should contain {input.shape[1]} elements, got size {list(t.shape)}"
+                    f"{op}(): {name} should contain {input.shape[1]} elements, "
+                    f"got size {list(t.shape)}"
                 )
     _check_dtypes(op, input, **parameters)
 
 
 def _check_dtypes(op: str, input: Tensor, **parameters: Tensor | None) -> None:
-    """The parameters share input's dtype, or float32 where input is a half; all on input's device."""
+    """One dtype for the parameters: input's, or float32 where that is a half. One device."""
     _check_supported(op, input)
     found = {name: t for name, t in parameters.items() if t is not None}
     array.xp(input._data, *(t._data for t in found.values()))
@@ -504,7 +524,8 @@ def _check_dtypes(op: str, input: Tensor, **parameters: Tensor | None) -> None:
     for name, t in found.items():
         if t.dtype != wanted:
             raise RuntimeError(
-                f"{op}(): mixed dtype: {name} is {t.dtype}, expected {wanted} with an input of {input.dtype}"
+                f"{op}(): mixed dtype: {name} is {t.dtype}, "
+                f"expected {wanted} with an input of {input.dtype}"
             )
 
 
@@ -516,26 +537,24 @@ def _trailing_shape(
     if not isinstance(normalized_shape, (tuple, list)):
         kind = type(normalized_shape).__name__
         raise TypeError(f"{op}(): argument 'normalized_shape' must be tuple of ints, not {kind}")
-    shape = tuple(
-        integers(size, 1, "normalized_shape", 0, op)[0] for size in normalized_shape
-    )
+    shape = tuple(integers(size, 1, "normalized_shape", 0, op)[0] for size in normalized_shape)
     if not shape:
         raise RuntimeError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
-            "but got normalized_shape = []"
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
+            "element, but got normalized_shape = []"
         )
     for name, t in parameters.items():
         if t is not None:
             check_tensor(t, name, op)
             if t.shape != shape:
                 raise RuntimeError(
-                    f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
-                    f"{list(t.shape)} and normalized_shape = {list(shape)}"
+                    f"Expected {name} to be of same shape as normalized_shape, but got {name} of "
+                    f"shape {list(t.shape)} and normalized_shape = {list(shape)}"
                 )
     if input.shape[-len(shape) :] != shape:
         raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {str(list(shape))[1:-1]}], "
-            f"but got input of size{list(input.shape)}"
+            f"Given normalized_shape={list(shape)}, expected input with shape "
+            f"[*, {str(list(shape))[1:-1]}], but got input of size{list(input.shape)}"
         )
     if op == "layer_norm":
         _check_dtypes(op, input, **parameters)

@@ -1,16 +1,14 @@
 """Pooling: max, average, adaptive, power-average, and max unpooling, in one and two dimensions.
 
-Inputs are (N, C, H, W) or (C, H, W); (N, C, L) or (C, L) in one dimension, which is run as an image of height 1.
-Outputs keep the input's dtype and memory format. Padding is never larger than half the window, and counts as -inf for
-a maximum, as 0 for an average.
+Inputs are (N, C, H, W) or (C, H, W); in one dimension (N, C, L) or (C, L), run as an image of
+height 1. Outputs keep the input's dtype and memory format. Padding is never larger than half the
+window, and counts as -inf for a maximum, as 0 for an average.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
-
-import numpy as np
 
 from .. import array, dtypes
 from ..array import Array
@@ -140,10 +138,12 @@ def max_pool2d(
 
     Args:
         input: (N, C, H, W) or (C, H, W).
-        kernel_size, stride, padding, dilation: ints, or pairs for height and width; stride defaults to kernel_size,
-            padding is at most half of kernel_size.
-        ceil_mode: round the output size up; a window then starts inside the image or its left padding.
-        return_indices: also return the flat position h*W + w of each maximum, int64, as max_unpool2d takes them.
+        kernel_size, stride, padding, dilation: ints, or pairs for height and width; stride
+            defaults to kernel_size, padding is at most half of kernel_size.
+        ceil_mode: round the output size up; every window still starts inside the image or its
+            left padding.
+        return_indices: also return the flat position h*W + w of each maximum, int64, as
+            max_unpool2d takes them.
         provider, algorithm: the kernel to run, or raise; by default dispatch chooses.
     Returns:
         (N, C, P, Q), P = floor or ceil of (H + 2*padding - dilation*(R-1) - 1) / stride, plus 1.
@@ -178,7 +178,9 @@ def max_pool1d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """max_pool2d along one dimension: input (N, C, L) or (C, L). Integers only with return_indices, as in torch."""
+    """max_pool2d along one dimension: input (N, C, L) or (C, L).
+
+    Integers are pooled only with return_indices, as in torch."""
     op = "max_pool1d"
     known = dtypes.SUPPORTED - {dtypes.bool_} if return_indices else dtypes.FLOATING
     x, batched = _image(op, input, 1, known)
@@ -209,8 +211,10 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
         RuntimeError: a negative output_size, an input with nothing to pool.
     """
     op = "adaptive_max_pool2d"
+    check_tensor(input, "input", op)
+    sizes = _sizes(op, output_size, input.shape)
     x, batched = _image(op, input, 2, dtypes.FLOATING)
-    geometry = _adaptive_geometry(op, x, _sizes(op, output_size, input.shape), channels=True)
+    geometry = _adaptive_geometry(op, x, sizes, channels=True)
     return _restored(MaxPool2d(geometry=geometry, return_indices=return_indices)(x), 2, batched)
 
 
@@ -240,8 +244,9 @@ def avg_pool2d(
 ) -> Tensor:
     """y[n,c,p,q] = sum of x over the window / divisor.
 
-    The divisor is the number of pixels the window covers in the padded image (a window of ceil_mode that reaches
-    beyond it is cut there), or in the image itself without count_include_pad, or divisor_override.
+    The divisor is the number of pixels the window covers in the padded image (a window of ceil_mode
+    that reaches beyond it is cut there), or in the image itself without count_include_pad, or
+    divisor_override.
 
     Args:
         input: (N, C, H, W) or (C, H, W); floating point, or int64, whose averages are truncated.
@@ -296,9 +301,9 @@ def avg_pool1d(
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """The average over the windows of adaptive_max_pool2d; an output_size of 1 is global average pooling.
+    """The average over the windows of adaptive_max_pool2d.
 
-    Lin, Chen and Yan 2013, "Network in network", arXiv:1312.4400.
+    An output_size of 1 is global average pooling: Lin, Chen and Yan 2013, arXiv:1312.4400.
 
     Args:
         input: (N, C, H, W) or (C, H, W), floating point; C may be 0.
@@ -308,8 +313,10 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
         RuntimeError: a negative output_size, an image without pixels.
     """
     op = "adaptive_avg_pool2d"
+    check_tensor(input, "input", op)
+    sizes = _sizes(op, output_size, input.shape)
     x, batched = _image(op, input, 2, dtypes.FLOATING)
-    geometry = _adaptive_geometry(op, x, _sizes(op, output_size, input.shape))
+    geometry = _adaptive_geometry(op, x, sizes)
     return _restored(AvgPool2d(geometry=geometry)(x), 2, batched)
 
 
@@ -324,7 +331,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
 def lp_pool2d(
     input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Tensor:
-    """y = (sum of x^norm_type over the window)^(1/norm_type); the gradient is 0 where that sum is 0.
+    """y = (sum of x^norm_type over the window)^(1/norm_type), with gradient 0 where the sum is 0.
 
     Args:
         input: (N, C, H, W) or (C, H, W).
@@ -427,8 +434,8 @@ def _check_unpool(op: str, input: Tensor, indices: Tensor, spatial: int) -> None
         )
     if indices.shape != input.shape:
         raise RuntimeError(
-            f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) "
-            f"but got indices tensor with shape: {list(indices.shape)}"
+            "Expected shape of indices to be same as that of the input tensor "
+            f"({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}"
         )
     if 0 in input.shape[-1 - spatial :]:
         raise RuntimeError(
@@ -454,8 +461,8 @@ def _unpooled_sizes(
         sizes = sizes[2:]
     if len(sizes) != len(defaults):
         raise ValueError(
-            f"output_size should be a sequence containing {len(defaults)} or {len(defaults) + 2} elements, "
-            f"but it has a length of '{len(sizes)}'"
+            f"output_size should be a sequence containing {len(defaults)} or {len(defaults) + 2} "
+            f"elements, but it has a length of '{len(sizes)}'"
         )
     for dim, (size, default, stride) in enumerate(zip(sizes, defaults, strides, strict=True)):
         if not default - stride < size < default + stride:
@@ -486,7 +493,8 @@ def _unpool(
     if lowest < 0 or highest >= volume:
         wrong = lowest if lowest < 0 else highest
         raise RuntimeError(
-            f"Found an invalid max index: {wrong} (output volumes are of size {sizes[0]}x{sizes[1]})"
+            f"Found an invalid max index: {wrong} "
+            f"(output volumes are of size {sizes[0]}x{sizes[1]})"
         )
     (taps, strides, pads), (n, c, p, q) = window, y.shape
     geometry = Pool2dGeometry(n, c, *sizes, *taps, p, q, *strides, *pads)
@@ -501,9 +509,7 @@ def _index_range(indices: Array) -> tuple[int, int]:
 # --- argument checks ------------------------------------------------------------------------------
 
 
-def _image(
-    op: str, input: Tensor, spatial: int, known: frozenset[np.dtype]
-) -> tuple[Tensor, bool]:
+def _image(op: str, input: Tensor, spatial: int, known: Set[Any]) -> tuple[Tensor, bool]:
     """The input as (N, C, H, W), and whether it had a batch dimension."""
     check_tensor(input, "input", op)
     ndim = input._data.ndim
@@ -538,7 +544,8 @@ def _divisor(op: str, value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, (bool, float)) or not hasattr(value, "__index__"):
-        raise TypeError(f"{op}(): argument 'divisor_override' must be int, not {type(value).__name__}")
+        kind = type(value).__name__
+        raise TypeError(f"{op}(): argument 'divisor_override' must be int, not {kind}")
     if int(value) == 0:
         raise RuntimeError(f"{op}(): divisor_override: got 0, divisor must be not zero")
     return int(value)
@@ -547,11 +554,15 @@ def _divisor(op: str, value: Any) -> int | None:
 def _sizes(op: str, output_size: Any, shape: tuple[int, ...]) -> tuple[int, int]:
     """(P, Q) of an adaptive pooling; None stands for the input's own size."""
     if isinstance(output_size, (tuple, list)):
+        if len(shape) <= len(output_size):
+            raise ValueError(
+                f"{op}(): Input dimension should be at least {len(output_size) + 1}, "
+                f"got size {list(shape)}"
+            )
         if len(output_size) != 2:
             raise RuntimeError(f"{op}(): output_size: got {output_size!r}, expected 2 elements")
         output_size = tuple(
-            own if size is None else size
-            for size, own in zip(output_size, shape[-2:], strict=True)
+            own if size is None else size for size, own in zip(output_size, shape[-2:], strict=True)
         )
     return pair(output_size, "output_size", 0, op)
 

@@ -108,6 +108,7 @@ def interpolate(
         "bilinear" if mode == "linear" else mode,
         bool(align_corners),
         bool(antialias),
+        dims == 1,
     )
     return Resize2d(geometry=geometry)(input)
 

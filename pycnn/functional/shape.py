@@ -645,9 +645,11 @@ def clone(input: Tensor, *, memory_format: str = array.preserve_format) -> Tenso
 def contiguous(input: Tensor, memory_format: str = array.contiguous_format) -> Tensor:
     """input itself if it is dense in the memory format, else a copy that is."""
     _check_format(input, memory_format)
+    if input.is_contiguous(memory_format):
+        return input
     if memory_format == array.preserve_format:
         raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
-    return input if input.is_contiguous(memory_format) else Relayout(memory_format=memory_format)(input)
+    return Relayout(memory_format=memory_format)(input)
 
 
 def _to_arguments(args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[Any, Any]:

@@ -33,7 +33,8 @@ class Softmax(Function):
 
 def _implicit_dim(op: str, ndim: int, stacklevel: int) -> int:
     warnings.warn(
-        f"Implicit dimension choice for {op} has been deprecated. Change the call to include dim=X as an argument.",
+        f"Implicit dimension choice for {op} has been deprecated. "
+        "Change the call to include dim=X as an argument.",
         stacklevel=stacklevel,
     )
     return 0 if ndim in (0, 1, 3) else 1
@@ -54,29 +55,36 @@ def _softmax(op: str, input: Tensor, dim: Any, dtype: Any, log: bool, stacklevel
 
 
 @tensor_method
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """y_i = exp(x_i) / sum_j exp(x_j) along `dim`.
 
     Args:
         input: any shape, floating point; of any dtype where `dtype` is given.
-        dim: the dimension that sums to one. Without it, 0 for 0-, 1- and 3-dimensional input and 1 otherwise,
-            with a warning.
+        dim: the dimension that sums to one. Without it, 0 for 0-, 1- and 3-dimensional input and 1
+            otherwise, with a warning.
         dtype: input is converted to it first.
     Returns:
         input's shape and layout.
     Raises:
-        IndexError: no such dimension. TypeError: dim is no int. NotImplementedError: an integer input.
+        IndexError: no such dimension. TypeError: dim is no int. NotImplementedError: an integer
+            input.
     """
     return _softmax("softmax", input, dim, dtype, False, _stacklevel)
 
 
 @tensor_method
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def log_softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """y_i = x_i - log(sum_j exp(x_j)) along `dim`; arguments and errors as in `softmax`."""
     return _softmax("log_softmax", input, dim, dtype, True, _stacklevel)
 
 
-def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """softmax(-input, dim); arguments and errors as in `softmax`."""
     check_tensor(input, "input", "softmin")
     return _softmax("softmin", -input, dim, dtype, False, _stacklevel)

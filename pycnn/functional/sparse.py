@@ -47,7 +47,8 @@ class Embedding(Function):
 
 
 def _renormalise(weight: Tensor, indices: Array, max_norm: float, norm_type: float) -> None:
-    """Scale the rows named by `indices` whose norm passes max_norm down to it, in the table itself."""
+    """Scale the rows named by `indices` whose norm passes max_norm down to it, in the table
+    itself."""
     rows = run_array("unique", array.xp(indices).unique, indices)
     if not rows.size:
         return
@@ -65,7 +66,8 @@ def _padding_row(padding_idx: Any, rows: int) -> int | None:
         return None
     if not -rows <= padding_idx < rows:
         raise AssertionError(
-            f"embedding(): Padding_idx must be within num_embeddings: got {padding_idx} with {rows} rows"
+            f"embedding(): Padding_idx must be within num_embeddings: got {padding_idx} "
+            f"with {rows} rows"
         )
     return padding_idx % rows
 
@@ -85,14 +87,17 @@ def embedding(
         input: int64 or int32 of any shape, each in [0, V).
         weight: the table (V, D).
         padding_idx: a row that gets no gradient; negative counts from the end.
-        max_norm: rows in use whose `norm_type`-norm is larger are scaled down to it, in `weight` itself.
+        max_norm: rows in use whose `norm_type`-norm is larger are scaled down to it, in `weight`
+            itself.
         scale_grad_by_freq: divide a row's gradient by how often input names it.
         sparse: sparse gradients do not exist here: only False.
     Returns:
         input's shape with D appended, in weight's dtype.
     Raises:
-        IndexError: a row outside [0, V), looked for on the CPU. RuntimeError: wrong dtypes or dimensions.
-        AssertionError: padding_idx outside the table, as torch has it. NotImplementedError: sparse=True.
+        IndexError: a row outside [0, V), looked for on the CPU. RuntimeError: wrong dtypes or
+            dimensions.
+        AssertionError: padding_idx outside the table, as torch has it. NotImplementedError:
+            sparse=True.
     """
     op = "embedding"
     check_tensor(input, "input", op)
@@ -134,7 +139,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         tensor: int64 classes of any shape.
         num_classes: their number, or -1 for the largest plus one.
     Raises:
-        RuntimeError: another dtype; a class outside [0, num_classes) on the CPU; no classes to infer a number from.
+        RuntimeError: another dtype; a class outside [0, num_classes) on the CPU; no classes to
+            infer a number from.
     """
     op = "one_hot"
     check_tensor(tensor, "tensor", op)

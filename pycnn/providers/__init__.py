@@ -13,7 +13,10 @@ from . import tuning
 
 def load() -> None:
     """Import every provider that can run here; each registers its kernels."""
+    from ..config import warn_without_native
     from . import reference  # noqa: F401  (importing registers)
+
+    warn_without_native()
 
 
 def status(name: str) -> tuple[bool, str]:

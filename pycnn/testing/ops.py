@@ -34,8 +34,8 @@ def _run(
     last: bool = False,
 ) -> Result:
     """fn on one side, and the gradients of <output, cotangent> summed over its outputs."""
-    cast = [cast(a, dtype) for a in inputs]
-    tensors = [side.tensor(a, last) if isinstance(a, np.ndarray) else a for a in cast]
+    values = [cast(a, dtype) for a in inputs]
+    tensors = [side.tensor(a, last) if isinstance(a, np.ndarray) else a for a in values]
     result = fn(side.F, *tensors)
     outputs = list(result) if isinstance(result, (tuple, list)) else [result]
     pulled = [i for i, output in enumerate(outputs) if output.requires_grad]
@@ -43,7 +43,7 @@ def _run(
         drawn = cotangents(outputs)
         seeds = [side.tensor(drawn[i].astype(to_numpy(outputs[i]).dtype), False) for i in pulled]
         side.backward([outputs[i] for i in pulled], [seed.detach() for seed in seeds])
-    leaves = [t for t, a in zip(tensors, cast) if is_floating(a)]
+    leaves = [t for t, a in zip(tensors, values) if is_floating(a)]
     return Result([to_numpy(output) for output in outputs], [gradient_of(leaf) for leaf in leaves])
 
 

@@ -93,7 +93,7 @@ def test_half_gradients_are_rounded_once(dtype):
 def _random_window(rng):
     """(shape, kernel, stride, padding, dilation) in which every max window holds a pixel."""
     while True:
-        shape = (int(rng.integers(1, 3)), int(rng.integers(1, 3)), *map(int, rng.integers(1, 12, 2)))
+        shape = tuple(map(int, (*rng.integers(1, 3, 2), *rng.integers(1, 12, 2))))
         kernel = tuple(map(int, rng.integers(1, 6, 2)))
         stride = tuple(map(int, rng.integers(1, 5, 2)))
         padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
@@ -105,11 +105,12 @@ def _random_window(rng):
         except RuntimeError:
             continue
         g = pool2d_geometry(shape, kernel, stride, padding, dilation, ceil)
-        windows = [
-            [range(start, min(end, size), gap)[-(min(start, 0) // gap) :] for start, end in g.windows(axis)]
-            for axis, size, gap in (("h", g.H, g.dilation_h), ("w", g.W, g.dilation_w))
-        ]
-        if all(len(window) for side in windows for window in side):
+        sides = (("h", g.H, g.dilation_h), ("w", g.W, g.dilation_w))
+        if all(
+            any(0 <= i < size for i in range(start, end, gap))
+            for axis, size, gap in sides
+            for start, end in g.windows(axis)
+        ):
             return shape, kernel, stride, padding, dilation, ceil
 
 
@@ -118,11 +119,9 @@ def test_random_geometries():
     for _ in range(200):
         shape, kernel, stride, padding, dilation, ceil = _random_window(rng)
         pad_counts, divisor = bool(rng.integers(2)), [None, None, 3][rng.integers(3)]
-        parity(lambda F, x: F.max_pool2d(x, kernel, stride, padding, dilation, ceil, True), shape)  # noqa: B023
-        parity(
-            lambda F, x: F.avg_pool2d(x, kernel, stride, padding, ceil, pad_counts, divisor),  # noqa: B023
-            shape,
-        )
+        window, averaged = (kernel, stride, padding), (ceil, pad_counts, divisor)
+        parity(lambda F, x: F.max_pool2d(x, *window, dilation, ceil, True), shape)  # noqa: B023
+        parity(lambda F, x: F.avg_pool2d(x, *window, *averaged), shape)  # noqa: B023
 
 
 def test_random_adaptive_sizes():
@@ -168,7 +167,7 @@ def test_first_maximum_and_last_nan():
 
 @pytest.mark.parametrize("dtype", ["float64", "int32"])
 def test_window_without_a_pixel(dtype):
-    """Dilation can jump across a small image: the maximum of nothing, whose gradient goes nowhere."""
+    """Dilation can jump across a small image: the maximum of nothing, with no gradient."""
     x = np.ones((1, 1, 1, 1), dtype)
     least = -np.inf if dtype == "float64" else np.iinfo(dtype).min
     ours = pycnn.from_numpy(x).requires_grad_(dtype == "float64")
@@ -330,7 +329,7 @@ INDICES = np.array([[[[0, 3], [8, 15]]]])
         (lambda F, x, i: F.max_unpool2d(x, i, 2), (1, 1, 2, 2)),
         (lambda F, x, i: F.max_unpool2d(x, i, 2, output_size=(4, 5)), (1, 1, 2, 2)),
         (lambda F, x, i: F.max_unpool2d(x, i, 2, output_size=(1, 1, 5, 5)), (1, 1, 2, 2)),
-        (lambda F, x, i: F.max_unpool2d(x, i * 0, 4, 2, 1), (1, 1, 2, 2)),  # the last of equal indices
+        (lambda F, x, i: F.max_unpool2d(x, i * 0, 4, 2, 1), (1, 1, 2, 2)),  # all indices equal
         (lambda F, x, i: F.max_unpool2d(x, i[:0], 2), (0, 1, 2, 2)),
         (lambda F, x, i: F.max_unpool1d(x, i[0, 0, :1], 2), (1, 2)),
     ],
@@ -443,6 +442,7 @@ def test_bad_adaptive_inputs():
     for name in ("adaptive_avg_pool2d", "adaptive_max_pool2d"):
         for shape in ((4, 5), (1, 1, 1, 4, 5), (1, 3, 0, 4)):
             same_error(lambda F, x: getattr(F, name)(x, 2), shape)  # noqa: B023
+        same_error(lambda F, x: getattr(F, name)(x, (2, 2)), (4, 5))  # noqa: B023
     for name in ("adaptive_avg_pool1d", "adaptive_max_pool1d"):
         for shape in ((4,), (1, 1, 4, 5), (1, 3, 0)):
             same_error(lambda F, x: getattr(F, name)(x, 2), shape)  # noqa: B023

@@ -1,1 +1,2 @@
-"""Third-party samples: PyTorch's own op_db run through pycnn, values, gradients and errors compared."""
+"""Third-party samples: PyTorch's own op_db run through pycnn, values, gradients and errors
+compared."""

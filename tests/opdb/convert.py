@@ -1,4 +1,5 @@
-"""A torch sample as pycnn arguments: tensors with their strides, dtypes, memory formats; and as one line of text."""
+"""A torch sample as pycnn arguments: tensors with their strides, dtypes, memory formats; and as one
+line of text."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ PLAIN = (bool, int, float, str, slice, type(None), type(Ellipsis))
 
 
 class Unconvertible(Exception):
-    """The sample uses something pycnn has no counterpart of: complex numbers, other devices, sparse tensors."""
+    """The sample uses something pycnn has no counterpart of: complex numbers, other devices, sparse
+    tensors."""
 
 
 def as_numpy(t: torch.Tensor) -> np.ndarray:
@@ -93,7 +95,8 @@ class Arguments:
 
 
 def describe(value: Any) -> str:
-    """`value` as it would be written in a call; small tensors with their numbers, others by shape and strides."""
+    """`value` as it would be written in a call; small tensors with their numbers, others by shape
+    and strides."""
     if isinstance(value, torch.Tensor):
         grad = ", requires_grad=True" if value.requires_grad else ""
         strides = "" if value.is_contiguous() else f", strides={tuple(value.stride())}"

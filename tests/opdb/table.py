@@ -1,4 +1,4 @@
-"""Which entries of op_db are run, what pycnn calls them, and which samples are left out, each with its reason.
+"""Which entries of op_db are run, what pycnn calls them, and what is left out for which reason.
 
 An entry is `name` or `name.variant` as op_db has them; `nn.functional.` is written `F.`.
 """
@@ -15,31 +15,31 @@ F.conv1d F.conv2d F.conv_transpose1d F.conv_transpose2d F.linear F.unfold
 F.max_pool1d F.max_pool2d F.max_unpool2d F.max_unpool2d.grad F.avg_pool1d F.avg_pool2d
 F.adaptive_avg_pool1d F.adaptive_avg_pool2d F.adaptive_max_pool1d F.adaptive_max_pool2d
 F.batch_norm F.instance_norm F.group_norm F.layer_norm F.local_response_norm
-F.celu F.elu F.gelu F.glu F.hardsigmoid F.hardswish F.hardtanh F.leaky_relu F.logsigmoid F.mish F.prelu
-F.relu F.relu6 F.selu F.silu F.softplus F.softsign F.softmin F.softmin.with_dtype
+F.celu F.elu F.gelu F.glu F.hardsigmoid F.hardswish F.hardtanh F.leaky_relu F.logsigmoid F.mish
+F.prelu F.relu F.relu6 F.selu F.silu F.softplus F.softsign F.softmin F.softmin.with_dtype
 softmax softmax.with_dtype log_softmax log_softmax.with_dtype
 F.dropout F.dropout2d
-F.interpolate.area F.interpolate.bicubic F.interpolate.bilinear F.interpolate.linear F.interpolate.nearest
-F.interpolate.nearest-exact F.upsample_bilinear F.upsample_nearest
+F.interpolate.area F.interpolate.bicubic F.interpolate.bilinear F.interpolate.linear
+F.interpolate.nearest F.interpolate.nearest-exact F.upsample_bilinear F.upsample_nearest
 F.pixel_shuffle F.pixel_unshuffle F.channel_shuffle
 F.pad.constant F.pad.reflect F.pad.replicate F.pad.replicate_negative F.pad.circular
-F.binary_cross_entropy F.binary_cross_entropy_with_logits F.cross_entropy F.huber_loss F.kl_div F.l1_loss
-F.mse_loss F.nll_loss F.smooth_l1_loss
+F.binary_cross_entropy F.binary_cross_entropy_with_logits F.cross_entropy F.huber_loss F.kl_div
+F.l1_loss F.mse_loss F.nll_loss F.smooth_l1_loss
 F.normalize F.one_hot F.embedding F.cosine_similarity F.pairwise_distance
 """.split()
 
 TENSOR = """
-add sub mul div.no_rounding_mode div.floor_rounding div.trunc_rounding pow neg abs exp log sqrt rsqrt reciprocal
-sin cos tanh sigmoid erf sign clamp clamp_min clamp_max maximum minimum max.binary min.binary where masked_fill
-square exp2 expm1 log1p log2 log10 floor ceil trunc round floor_divide remainder true_divide rsub isnan isinf isfinite
-eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not
-__radd__ __rmul__ __rsub__ __rpow__ __rdiv__
-sum mean prod amax amin var var.unbiased std std.unbiased logsumexp argmax argmin max.reduction_no_dim
-max.reduction_with_dim min.reduction_no_dim min.reduction_with_dim all any count_nonzero
-topk sort argsort cumsum
-reshape view flatten permute transpose t squeeze squeeze.multiple unsqueeze expand expand_as repeat cat stack
-split split.list_args split_with_sizes chunk unbind flip roll narrow movedim unflatten broadcast_to view_as reshape_as
-gather index_select select __getitem__ tril triu
+add sub mul div.no_rounding_mode div.floor_rounding div.trunc_rounding pow neg abs exp log sqrt
+rsqrt reciprocal sin cos tanh sigmoid erf sign clamp clamp_min clamp_max maximum minimum max.binary
+min.binary where masked_fill square exp2 expm1 log1p log2 log10 floor ceil trunc round floor_divide
+remainder true_divide rsub isnan isinf isfinite eq ne lt le gt ge logical_and logical_or logical_xor
+logical_not bitwise_and bitwise_or bitwise_xor bitwise_not __radd__ __rmul__ __rsub__ __rpow__
+__rdiv__ sum mean prod amax amin var var.unbiased std std.unbiased logsumexp argmax argmin
+max.reduction_no_dim max.reduction_with_dim min.reduction_no_dim min.reduction_with_dim all any
+count_nonzero topk sort argsort cumsum
+reshape view flatten permute transpose t squeeze squeeze.multiple unsqueeze expand expand_as repeat
+cat stack split split.list_args split_with_sizes chunk unbind flip roll narrow movedim unflatten
+broadcast_to view_as reshape_as gather index_select select __getitem__ tril triu
 matmul mm bmm addmm addmm.decomposed einsum mv dot
 """.split()
 
@@ -59,9 +59,17 @@ def _random(sample: Any) -> bool:
 
 # (entries, which samples, why)
 EXCLUDED: tuple[Exclusion, ...] = (
-    ("F.dropout F.dropout2d", _random, "two random number generators cannot agree; p = 0, p = 1 and evaluation do"),
+    (
+        "F.dropout F.dropout2d",
+        _random,
+        "two random number generators cannot agree; p = 0, p = 1 and evaluation do",
+    ),
     ("*", _has("out"), "out= is not offered: results are new tensors"),
-    ("F.embedding", lambda s: bool(s.kwargs.get("sparse")), "sparse gradients are refused in a sentence"),
+    (
+        "F.embedding",
+        lambda s: bool(s.kwargs.get("sparse")),
+        "sparse gradients are refused in a sentence",
+    ),
     ("sum mean prod", _has("mask"), "masked reductions belong to torch.masked"),
 )
 

@@ -1,17 +1,18 @@
 """Batch normalisation: statistics, application, and the two passes of the gradient.
 
-Computes   stats   mean[c] = sum x / M, m2[c] = sum (x - mean[c])^2 over the M = N * size elements of channel c
+Computes   stats   mean[c] = sum x / M, m2[c] = sum (x - mean[c])^2 over channel c's M = N * size
            apply   y = activation((x - mean) * invstd * weight + bias + residual)
            reduce  sum_dy[c] = sum dy, sum_dy_xhat[c] = sum dy * xhat, xhat = (x - mean) * invstd
-           dgrad   dx = weight * invstd * (dy - sum_dy / M - xhat * sum_dy_xhat / M); without the sums, where mean and
-                   invstd were constants, dx = weight * invstd * dy
-Arrays     x, dy, y, dx, residual (N,C,*), any strides; the others (C,), weight and bias may be None; statistics and
-           sums in accumulation dtype, weight and bias in x's dtype or that one
-Numerics   m2 in two passes, never as E[x^2] - E[x]^2, which cancels; sums in float64 in "direct", in accumulation
-           dtype in "naive", rounded once at the store; everything else in accumulation dtype; empty sums are 0
-Traffic    stats reads x twice (once if it fits a cache), apply and reduce read their operands once, dgrad too
-Source     Ioffe and Szegedy 2015, arXiv:1502.03167; naive statistics: Welford 1962, "Note on a method for
-           calculating corrected sums of squares and products"
+           dgrad   dx = weight * invstd * (dy - sum_dy / M - xhat * sum_dy_xhat / M); without the
+                   sums, where mean and invstd were constants, dx = weight * invstd * dy
+Arrays     x, dy, y, dx, residual (N,C,*), any strides; the others (C,), weight and bias may be
+           None; statistics and sums in accumulation dtype, weight and bias in x's dtype or that one
+Numerics   m2 in two passes, never as E[x^2] - E[x]^2, which cancels; sums in float64 in "direct",
+           in accumulation dtype in "naive", rounded once at the store; everything else in
+           accumulation dtype; empty sums are 0
+Traffic    stats reads x twice (once if it fits a cache); the others read their operands once
+Source     Ioffe and Szegedy 2015, arXiv:1502.03167; naive statistics: Welford 1962, "Note on a
+           method for calculating corrected sums of squares and products"
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def running_update(xp: Any, running: Array, new: Array, momentum: Any, divisor: 
 
 def _rows(a: Array, dtype: Any = None) -> Array:
     """(C, N * size): one row per channel."""
-    return a.swapaxes(0, 1).reshape(a.shape[1], a.size // max(a.shape[1], 1)).astype(dtype or a.dtype)
+    rows = a.swapaxes(0, 1).reshape(a.shape[1], a.size // max(a.shape[1], 1))
+    return rows.astype(dtype or a.dtype)
 
 
 def _columns(a: Array | None, like: Array) -> Array | None:

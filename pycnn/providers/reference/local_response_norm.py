@@ -1,14 +1,14 @@
 """Local response normalisation across neighbouring channels, and its gradient.
 
-Computes   s[c] = k + alpha/size * sum of x[j]^2 over j in [c - size//2, c + (size-1)//2] inside [0, C)
+Computes   s[c] = k + alpha/size * sum of x[j]^2, c - size//2 <= j <= c + (size-1)//2, 0 <= j < C
            y[c] = x[c] * s[c]^-beta
-           dx[c] = dy[c] * s[c]^-beta - 2*alpha*beta/size * x[c] * sum of dy[i]*y[i]/s[i] over the i whose window
-                   holds c, which are those in [c - (size-1)//2, c + size//2]
+           dx[c] = dy[c] * s[c]^-beta - 2*alpha*beta/size * x[c] * sum of dy[i]*y[i]/s[i] over the
+                   i whose window holds c: c - (size-1)//2 <= i <= c + size//2
 Arrays     x, y, dy, dx (N,C,*), any strides
 Numerics   in accumulation dtype, the window summed in order; halves are rounded once at the store
 Traffic    fprop: x read, y written; dgrad: dy, x, y read, dx written; neighbours from cache
-Source     Krizhevsky, Sutskever and Hinton 2012, "ImageNet classification with deep convolutional neural networks",
-           section 3.3 (there alpha is not divided by size)
+Source     Krizhevsky, Sutskever and Hinton 2012, "ImageNet classification with deep convolutional
+           neural networks", section 3.3 (there alpha is not divided by size)
 """
 
 from __future__ import annotations

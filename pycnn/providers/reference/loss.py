@@ -1,8 +1,9 @@
-"""Losses of one element: ops of the primitive `elementwise`, with x the prediction and t its target.
+"""Losses of one element: ops of the primitive `elementwise`, with x the prediction and t its
+target.
 
-`<op>_dgrad_a` and `<op>_dgrad_b` are dy times the derivatives in x and in t, PyTorch's at kinks, infinities and NaN.
-Source: smooth L1: Girshick 2015, arXiv:1504.08083; Huber 1964, "Robust estimation of a location parameter".
-"""
+`<op>_dgrad_a` and `<op>_dgrad_b` are dy times the derivatives in x and in t, PyTorch's at kinks,
+infinities and NaN. Source: smooth L1: Girshick 2015, arXiv:1504.08083; Huber 1964, "Robust
+estimation of a location parameter"."""
 
 from __future__ import annotations
 
@@ -79,7 +80,8 @@ def _log_sigmoid(xp: Any, x: Array) -> Array:
 
 @op
 def binary_cross_entropy_with_logits(xp: Any, x: Array, t: Array, p: Any = None) -> Array:
-    """-p t log(s(x)) - (1-t) log(1 - s(x)), s the sigmoid and p the weight of positive targets, if any"""
+    """-p t log(s(x)) - (1-t) log(1 - s(x)), s the sigmoid and p the weight of positive targets, if
+    any"""
     log_weight = 1 if p is None else (p - 1) * t + 1
     return (1 - t) * x - log_weight * _log_sigmoid(xp, x)
 

@@ -1,10 +1,12 @@
 """Max unpooling: each value back to the pixel its index names, zeros elsewhere; and its gradient.
 
 Computes   y[n,c].flat[indices[n,c,p,q]] = x[n,c,p,q];  dx[n,c,p,q] = dy[n,c].flat[indices[n,c,p,q]]
-Arrays     x, dx, indices (N,C,P,Q)  y, dy (N,C,H,W); geometry is that of the pooling undone; indices int64 in
-           [0, H*W), h*W + w, checked by the caller
-Numerics   exact; of equal indices in one plane the last in row-major order is stored, and each reads its own gradient
-Source     Zeiler, Taylor and Fergus 2011, "Adaptive deconvolutional networks for mid and high level feature learning"
+Arrays     x, dx, indices (N,C,P,Q)  y, dy (N,C,H,W); geometry is that of the pooling undone;
+           indices int64 in [0, H*W), h*W + w, checked by the caller
+Numerics   exact; of equal indices in one plane the last in row-major order is stored, and each
+           reads its own gradient
+Source     Zeiler, Taylor and Fergus 2011, "Adaptive deconvolutional networks for mid and high level
+           feature learning"
 """
 
 from __future__ import annotations

@@ -1,18 +1,20 @@
 """Max and average pooling over windows of an image, and their gradients.
 
-Computes   max: y[n,c,p,q] = max of x over the window of (p,q), offsets its place there: r*S + s of the tap taken
+Computes   max: y[n,c,p,q] = max of x over the window of (p,q), offsets the tap taken, r*S + s
            avg: y[n,c,p,q] = sum of x over the window / divisor(p,q)
            dx: every dy[n,c,p,q] sent to the tap taken (max), or dy / divisor to all of them (avg)
-Arrays     x, dx (N,C,H,W)  y, dy, offsets (N,C,P,Q); any strides; offsets in geometry.offset_dtype
-Numerics   halves are compared and summed in float32, taps in row-major order, rounded once at the store; integer
-           averages are truncated; ties go to the first tap, NaN is larger than everything and the last NaN is taken;
-           a max over no pixel at all (dilation can jump across the image) is -inf or the dtype's least integer, and
-           its gradient goes nowhere
+Arrays     x, dx (N,C,H,W)  y, dy, offsets (N,C,P,Q); any strides; offsets in
+           geometry.offset_dtype
+Numerics   halves are compared and summed in float32, taps in row-major order, rounded once at the
+           store; integer averages are truncated; ties go to the first tap, NaN is larger than
+           everything and the last NaN is taken; a max over no pixel at all (dilation can jump
+           across the image) is -inf or the dtype's least integer, its gradient goes nowhere
 Traffic    x read once per tap, y written once; 1 byte of offsets per output up to 256 taps
 Source     LeCun et al. 1998 (average); Ranzato et al. 2007 (max)
 
-A window is geometry.windows(axis): (start, end) along height and width, of which the pixels outside the image are not
-read. "naive" walks outputs and taps one by one; "direct" takes one tap of all outputs at a time.
+A window is geometry.windows(axis): (start, end) along height and width, of which the pixels
+outside the image are not read. "naive" walks outputs and taps one by one; "direct" takes one tap
+of all outputs at a time.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ AxisTap = tuple[int, Any, Any]
 
 
 def _axis_taps(xp: Any, geometry: Pool2dGeometry, axis: str) -> list[AxisTap]:
-    """The taps along one axis, in order. No entry reads an input twice, so that it may also be added to."""
+    """The taps along one axis, in order. No entry reads an input twice: it may be added to."""
     g = geometry
     if not g.adaptive:
         size, outputs, taps, stride, pad, dilation = (
@@ -61,7 +63,7 @@ def _axis_taps(xp: Any, geometry: Pool2dGeometry, axis: str) -> list[AxisTap]:
 
 
 def _taps(xp: Any, geometry: Pool2dGeometry) -> Iterator[tuple[int, Any, Any]]:
-    """(offset, index of the outputs, index of the inputs) of every tap, row-major; the inputs are distinct."""
+    """(offset, index of its outputs, index of its distinct inputs) of every tap, row-major."""
     columns = _axis_taps(xp, geometry, "w")
     for r, p, h in _axis_taps(xp, geometry, "h"):
         for s, q, w in columns:

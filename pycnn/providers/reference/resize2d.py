@@ -48,13 +48,14 @@ def axis_taps(
     """The taps of one axis from `size` to `outputs` elements, in `dtype` arithmetic."""
     if mode in ("nearest", "nearest-exact"):
         return _nearest(size, outputs, mode, scale)
-    if size == outputs and (mode == "bilinear" or antialias):  # a copy, whatever the scale was
-        return Taps(np.arange(outputs)[:, None], None, None)
     real = dtype.type
     if align_corners:
         step = real(size - 1) / real(outputs - 1) if outputs > 1 else real(0)
     else:
         step = _step(size, outputs, scale, dtype)
+    if size == outputs and step == 1 and mode == "bilinear":
+        # a copy, which infinity times a weight of zero would spoil
+        return Taps(np.arange(outputs)[:, None], None, None)
     if antialias:
         return _antialiased(size, outputs, mode, step, dtype)
     position = np.arange(outputs, dtype=dtype)
@@ -74,23 +75,16 @@ def axis_taps(
 
 def _step(size: int, outputs: int, scale: float | None, dtype: np.dtype) -> Any:
     """Inputs per output: 1 / scale where a scale was given, else the ratio of sizes."""
-    if scale is not None and scale > 0:
+    if scale is not None:
         return dtype.type(1.0 / scale)
     return dtype.type(size) / dtype.type(outputs)
 
 
 def _nearest(size: int, outputs: int, mode: str, scale: float | None) -> Taps:
     single = np.dtype("float32")
-    p = np.arange(outputs)
-    exact = mode == "nearest-exact"
-    if outputs == size and not exact:  # whatever the scale was
-        index = p
-    elif outputs == 2 * size and not exact:
-        index = p // 2
-    else:
-        offset = 0.5 if exact else 0.0
-        position = (p + offset).astype(single) * _step(size, outputs, scale, single)
-        index = np.minimum(np.floor(position).astype(np.int64), size - 1)
+    offset = 0.5 if mode == "nearest-exact" else 0.0
+    position = np.arange(offset, outputs + offset).astype(single) * _step(size, outputs, scale, single)
+    index = np.minimum(np.floor(position).astype(np.int64), size - 1)
     return Taps(index[:, None], None, None)
 
 

@@ -1,4 +1,5 @@
-"""Softmax cross entropy of logits with class indices, and its gradient, without storing the probabilities."""
+"""Softmax cross entropy of logits with class indices, and its gradient, without storing the
+probabilities."""
 
 from __future__ import annotations
 
@@ -13,8 +14,11 @@ from ...geometry import CrossEntropyGeometry
 from .softmax import shifted
 
 
-def _targets(logits: Array, target: Array, geometry: CrossEntropyGeometry) -> tuple[Array, Array, Array]:
-    """The target classes with a class axis, made safe to index with; which of them count; which lie outside."""
+def _targets(
+    logits: Array, target: Array, geometry: CrossEntropyGeometry
+) -> tuple[Array, Array, Array]:
+    """The target classes with a class axis, made safe to index with; which of them count; which lie
+    outside."""
     module = xp(logits)
     target = module.expand_dims(target.astype(np.int64), 1)
     counts = target != geometry.ignore_index
@@ -41,12 +45,14 @@ def softmax_cross_entropy_fprop(
     geometry: CrossEntropyGeometry,
     epilogue: Any = None,
 ) -> None:
-    """Computes   loss[n,*] = (1-s) * w_t * (lse - x_t) + s/C * sum_c w_c * (lse - x_c), with t = target[n,*],
-               s = label_smoothing and logsumexp[n,*] = lse = log(sum_c exp(x_c)); 0 where t is ignore_index
-    Arrays     logits (N,C,*)  target (N,*) integers  class_weight (C,) or None  loss (N,*)  logsumexp (N,*); any
-               strides; loss and logsumexp in any floating dtype, logsumexp at least as wide as the accumulation's
-    Numerics   halves in float32; differences are taken from the maximum; sums in float64; a class outside [0, C)
-               gives NaN"""
+    """Computes   loss[n,*] = (1-s) * w_t * (lse - x_t) + s/C * sum_c w_c * (lse - x_c),
+               logsumexp[n,*] = lse = log(sum_c exp(x_c)), with t = target[n,*] and
+               s = label_smoothing; the loss is 0 where t is ignore_index
+    Arrays     logits (N,C,*)  target (N,*) integers  class_weight (C,) or None  loss (N,*)
+               logsumexp (N,*); any strides; loss and logsumexp in any floating dtype, logsumexp at
+               least as wide as the accumulation's
+    Numerics   halves in float32; differences are taken from the maximum; sums in float64; a class
+               outside [0, C) gives NaN"""
     loss, logsumexp = out
     module = xp(logits)
     dtype = accumulation_dtype(logits.dtype)
@@ -83,9 +89,10 @@ def softmax_cross_entropy_dgrad(
     geometry: CrossEntropyGeometry,
     epilogue: Any = None,
 ) -> None:
-    """Computes   dx_c = dloss * ((1-s) * w_t * (p_c - [c = t]) + s/C * (p_c * sum_k w_k - w_c)), p_c = exp(x_c - lse);
-               0 where t is ignore_index
-    Arrays     dloss (N,*)  logits (N,C,*)  target (N,*)  class_weight (C,) or None  logsumexp (N,*)  dx (N,C,*)
+    """Computes   dx_c = dloss * ((1-s) * w_t * (p_c - [c = t]) + s/C * (p_c * sum_k w_k - w_c)),
+               p_c = exp(x_c - lse); 0 where t is ignore_index
+    Arrays     dloss (N,*)  logits (N,C,*)  target (N,*)  class_weight (C,) or None
+               logsumexp (N,*)  dx (N,C,*); any strides
     Numerics   halves in float32, rounded once; a class outside [0, C) gives NaN"""
     module = xp(logits)
     dtype = accumulation_dtype(logits.dtype)

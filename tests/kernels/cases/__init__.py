@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+from importlib import import_module
+from pkgutil import iter_modules
 
 from ..harness import Case
-
-FAMILIES = (
-    "conv2d",
-    "im2col",
-    "gemm",
-    "elementwise",
-    "activation",
-    "reduce",
-    "concat",
-    "add_activation",
-    "pool2d",
-    "max_unpool2d",
-    "batch_norm",
-    "local_response_norm",
-    "resize2d",
-    "softmax",
-    "softmax_cross_entropy",
-)
-
 
 def collect() -> list[Case]:
     """Every family's cases; two cases of one primitive must not share a name."""
     cases: list[Case] = []
-    for family in FAMILIES:
-        if importlib.util.find_spec(f"{__name__}.{family}") is not None:
-            cases += importlib.import_module(f"{__name__}.{family}").CASES
+    for family in iter_modules(__path__):
+        cases += import_module(f"{__name__}.{family.name}").CASES
     ids = [(case.primitive, case.name) for case in cases]
     repeated = {i for i in ids if ids.count(i) > 1}
     if repeated:

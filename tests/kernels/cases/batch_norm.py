@@ -1,4 +1,4 @@
-"""Batch normalisation: one channel and many, one image and many, planes of odd size, a mean far from zero."""
+"""Batch normalisation: one channel, many, one image, odd planes, a mean far from zero."""
 
 from __future__ import annotations
 

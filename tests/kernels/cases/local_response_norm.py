@@ -1,4 +1,4 @@
-"""Local response normalisation: odd and even windows, wider than the channels, one channel alone."""
+"""Local response normalisation: odd and even windows, one wider than the channels, one channel."""
 
 from __future__ import annotations
 

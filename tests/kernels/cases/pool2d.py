@@ -1,4 +1,4 @@
-"""Max and average pooling: windows that overlap, touch, leave gaps, hang over every edge; ties and NaN."""
+"""Max and average pooling: windows that overlap, leave gaps, hang over edges; ties and NaN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Cases of softmax_cross_entropy_fprop and _dgrad: class indices, weights, smoothing, ignored targets."""
+"""Cases of softmax_cross_entropy_fprop and _dgrad: class indices, weights, smoothing, ignored
+targets."""
 
 from __future__ import annotations
 
