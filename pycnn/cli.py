@@ -98,10 +98,8 @@ def models() -> None:
     table = Table("model", "parameters", "input", "classes", "paper")
     for name in list_models():
         entry = model_entry(name)
-        net = entry.constructor()
-        count = sum(p.numel() for p in net.parameters())
         shape = f"{entry.channels} x {entry.size} x {entry.size}"
-        table.add_row(name, f"{count:,}", shape, str(entry.num_classes), entry.paper)
+        table.add_row(name, f"{entry.parameters:,}", shape, str(entry.num_classes), entry.paper)
     _console().print(table)
 
 
@@ -237,7 +235,10 @@ def check(
         with using:
             report = compare_torch(net, reference, images, target=target, seed=seed)
     except (ValueError, RuntimeError) as error:
-        raise click.ClickException(f"{type(error).__name__}: {error}") from None
+        hint = (
+            "" if size == entry.size else f"--size {size} where {model} is made for {entry.size}: "
+        )
+        raise click.ClickException(f"{hint}{type(error).__name__}: {error}") from None
     print_report(_console(), report, report.rows if show_all else report.summary())
     seconds = time.perf_counter() - start
     click.echo(f"{model} {'equals' if report else 'DIFFERS FROM'} PyTorch ({seconds:.1f} s)")
@@ -280,14 +281,17 @@ def print_report(console: Console, report: Report, rows: list[Row]) -> None:
 @_size_option
 @_width_option
 @_seed_option
-def demo(out: Path, provider: str | None, size: int | None, width: float, seed: int) -> None:
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Timed runs.")
+def demo(
+    out: Path, provider: str | None, size: int | None, width: float, seed: int, rounds: int
+) -> None:
     """Run Xception on a photograph, check it against PyTorch, time its kernels, draw a picture."""
     _need("torch", "skimage", "PIL", "matplotlib")
     using = _using(provider)
     from .demo import run_demo
 
     with using:
-        result = run_demo(out, size=size or 299, width=width, seed=seed, say=click.echo)
+        result = run_demo(out, size or 299, width, seed, rounds, say=click.echo)
     print_report(_console(), result.report, result.report.summary())
     click.echo(result.table)
     click.echo(f"picture: {result.picture}")

@@ -555,10 +555,11 @@ def resize2d_geometry(
     signal: bool = False,
     op: str = "interpolate",
 ) -> Resize2dGeometry:
-    """The geometry of a resampling to `size`, or by `scale` where size is None; RuntimeError where it is impossible.
+    """The geometry of a resampling to `size`, or by `scale` where size is None.
 
-    A scale that PyTorch does not look at is None: with corners aligned, where an axis keeps its size, and where it
-    doubles in mode "nearest". `signal` says that x is one-dimensional: there "nearest" always looks."""
+    A scale that PyTorch does not look at is None: with corners aligned, where an axis keeps its
+    size, and where it doubles in mode "nearest". `signal` says that x is one-dimensional: there
+    "nearest" always looks. RuntimeError where the sizes are impossible."""
     n, c, h, w = x_shape
     if size is None:
         size = (resized(h, scale[0], op), resized(w, scale[1], op))
@@ -569,9 +570,14 @@ def resize2d_geometry(
             f"but got input (H: {h}, W: {w}) output (H: {p}, W: {q})"
         )
     if c < 1:
-        raise RuntimeError(f"{op}(): Non-empty data tensor expected but got a tensor with sizes {_shape_words(x_shape)}")
+        raise RuntimeError(
+            f"{op}(): Non-empty data tensor expected but got a tensor with sizes "
+            f"{_shape_words(x_shape)}"
+        )
     if max(p, q) > LIMIT:
-        raise RuntimeError(f"{op}(): size: got an output of {p} x {q}, expected sizes up to {LIMIT}")
+        raise RuntimeError(
+            f"{op}(): size: got an output of {p} x {q}, expected sizes up to {LIMIT}"
+        )
     scale_h, scale_w = (
         None if _scale_unused(before, after, mode, align_corners, antialias, signal) else factor
         for before, after, factor in ((h, p, scale[0]), (w, q, scale[1]))

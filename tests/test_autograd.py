@@ -12,6 +12,8 @@ import pycnn
 from pycnn import Function
 from tests.functional.parity import fresh
 
+pytestmark = pytest.mark.smoke
+
 
 class Times(Function):
     """x * factor, with every moment of its life on record."""

@@ -13,6 +13,8 @@ from pycnn import array, dispatch, providers
 from pycnn import functional as F
 from pycnn.geometry import conv2d_geometry
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture
 def table(monkeypatch):

@@ -12,6 +12,8 @@ from pycnn import dtypes
 
 from .functional.parity import fresh
 
+pytestmark = pytest.mark.smoke
+
 
 def test_from_numpy_shares_memory_both_ways():
     a = np.arange(6.0).reshape(2, 3)

@@ -13,7 +13,7 @@ from ..tensor import Tensor
 from ._common import check_floating, check_tensor
 from ._loss_arguments import reduction_of, refuse_gradient
 from ._pointwise import pointwise
-from .reduction import mean as mean_of
+from .elementwise import add, div, mul, neg
 from .reduction import sum as sum_of
 from .softmax import log_softmax
 
@@ -293,16 +293,17 @@ def _probability_cross_entropy(
     classes = input.shape[axis] if input.ndim else 1
     _check_class_weight(op, weight, classes)
     if smoothing:
-        target = target * (1 - smoothing) + smoothing / max(classes, 1)
-    product = log_softmax(input, axis) * target
+        target = add(mul(target, 1 - smoothing), smoothing / max(classes, 1))
+    product = mul(log_softmax(input, axis), target)
     if weight is not None:
-        product = product * weight.reshape(*(-1 if i == axis else 1 for i in range(input.ndim)))
+        shape = tuple(-1 if i == axis else 1 for i in range(input.ndim))
+        product = mul(product, weight.reshape(shape))
     if reduction == "none":
-        return -sum_of(product, axis)
+        return neg(sum_of(product, axis))
     if reduction == "sum":
-        return -sum_of(product)
+        return neg(sum_of(product))
     rows = input.numel() // classes if classes else 0
-    return -sum_of(product) / rows if rows else mean_of(product)
+    return div(neg(sum_of(product)), rows)
 
 
 def nll_loss(

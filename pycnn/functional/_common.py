@@ -57,10 +57,13 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
 def overwrite(x: Tensor, function: Function) -> Tensor:
     """x <- function(x) for a Function whose forward writes into its input's memory; returns x.
 
-    Its backward may need nothing from before the edit: unlike `x.inplace`, no copy of the input is kept."""
+    Its backward may need nothing from before the edit: unlike `x.inplace`, no copy of the input is
+    kept."""
     x.check_inplace()
     result = function(x)
     x.edited(result)
     # the version counter has just seen this call's own edit
-    function._versions = tuple([None if v is None else (v[0], v[0].value) for v in function._versions])
+    function._versions = tuple(
+        [None if v is None else (v[0], v[0].value) for v in function._versions]
+    )
     return x

@@ -1,8 +1,11 @@
-"""What the elementwise functions are made of: one-operand and two-operand ops, casts, promotion, in-place forms."""
+"""What the elementwise functions are made of: one-operand and two-operand ops, casts, promotion,
+in-place forms."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ from .. import array, dtypes
 from ..array import Array
 from ..autograd import Function, is_grad_enabled, wrap
 from ..dispatch import run, run_array
-from ..dtypes import FLOATING, bool_, category, result_type, scalar_dtype
+from ..dtypes import FLOATING, HALVES, bool_, category, result_type, scalar_dtype
 from ..geometry import ElementwiseGeometry, elementwise_geometry
 from ..tensor import Tensor
 from ._common import check_tensor, unbroadcast
@@ -22,8 +25,9 @@ Number = (bool, int, float, np.bool_, np.integer, np.floating)
 def pointwise(
     op: str, *arrays: Array, parameters: tuple[float, ...] = (), dtype: np.dtype | None = None
 ) -> Array:
-    """op(*arrays) in a new array: the layout of the first that has the broadcast shape, its dtype unless given."""
-    geometry = _geometry(op, parameters)
+    """op(*arrays) in a new array: the layout of the first that has the broadcast shape, its dtype
+    unless given."""
+    geometry = _geometry(op, parameters) if parameters else elementwise_geometry(op)
     shape = array.broadcast_shapes(*[a.shape for a in arrays])
     dtype = arrays[0].dtype if dtype is None else dtype
     for a in arrays:
@@ -36,10 +40,17 @@ def pointwise(
 
 
 def _geometry(op: str, parameters: tuple[float, ...]) -> ElementwiseGeometry:
-    """The cached geometry, unless a parameter is a zero: -0.0 would be found under 0.0."""
+    """The cached geometry; the signs of zeros count, though -0.0 == 0.0."""
     if 0.0 in parameters:
-        return ElementwiseGeometry(op, parameters)
+        return _signed_geometry(op, parameters, tuple([math.copysign(1.0, p) for p in parameters]))
     return elementwise_geometry(op, parameters)
+
+
+@lru_cache(maxsize=256)
+def _signed_geometry(
+    op: str, parameters: tuple[float, ...], signs: tuple[float, ...]
+) -> ElementwiseGeometry:
+    return ElementwiseGeometry(op, parameters)
 
 
 # --- one operand ----------------------------------------------------------------------------------
@@ -56,7 +67,8 @@ STEPS = frozenset(("sign", "floor", "ceil", "trunc", "round"))  # flat wherever 
 
 
 class Unary(Function):
-    """y = op(x; parameters); its gradient is the op `<op>_dgrad` on dy and what `keep` names, "x" or "y"."""
+    """y = op(x; parameters); its gradient is the op `<op>_dgrad` on dy and what `keep` names, "x"
+    or "y"."""
 
     op: str
     parameters: tuple[float, ...] = ()
@@ -87,7 +99,8 @@ class Unary(Function):
 
 
 def unary(op: str, x: Tensor, parameters: tuple[float, ...] = (), keep: str = "x") -> Tensor:
-    """op(x; parameters) in x's dtype. `keep` names what the gradient is computed from: "x", "y", or "" for neither."""
+    """op(x; parameters) in x's dtype. `keep` names what the gradient is computed from: "x", "y", or
+    "" for neither."""
     try:
         a = x._data
         recording = x._requires_grad
@@ -128,6 +141,13 @@ def as_floating(x: Any, op: str) -> Tensor:
 def zeros_like(a: Array) -> Array:
     out = array.empty_like(a)
     out[...] = 0
+    return out
+
+
+def scalar_array(number: float, like: Array) -> Array:
+    """A zero-dimensional array in like's dtype, on its device."""
+    out = array.empty((), like.dtype, device=array.device_of(like))
+    out[...] = number
     return out
 
 
@@ -192,6 +212,18 @@ class Binary(Function):
         return da, db
 
 
+def binary(function: type[Binary], a: Tensor, b: Tensor) -> Tensor:
+    """function()(a, b) of operands of one dtype; without a node where nothing is recorded."""
+    if (a._requires_grad or b._requires_grad) and is_grad_enabled():
+        return function()(a, b)
+    x, y = a._data, b._data
+    if x.shape != y.shape:
+        return wrap(pointwise(function.op, x, y))
+    out = array.empty_like(x)
+    run("elementwise", x, y, out=out, geometry=elementwise_geometry(function.op))
+    return wrap(out)
+
+
 def is_number(value: Any) -> bool:
     return isinstance(value, Number)
 
@@ -221,7 +253,8 @@ def operand(value: Any, name: str, op: str) -> Any:
 
 
 def promoted(a: Any, b: Any, op: str, dtype: np.dtype | None = None) -> tuple[Tensor, Tensor]:
-    """Both operands as tensors of their common dtype (or `dtype`) on one device. At least one is a Tensor."""
+    """Both operands as tensors of their common dtype (or `dtype`) on one device. At least one is a
+    Tensor."""
     a, b = operand(a, "input", op), operand(b, "other", op)
     if dtype is None:
         dtype = result_type(a, b)
@@ -240,21 +273,28 @@ def promoted(a: Any, b: Any, op: str, dtype: np.dtype | None = None) -> tuple[Te
     return cast(a, dtype), cast(b, dtype)
 
 
+SCALAR_COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge"))
+
+
 def compare(op: str, a: Any, b: Any) -> Tensor:
     """The bool tensor op(a, b), never recorded; compared in the operands' common dtype."""
     a, b = operand(a, "input", op), operand(b, "other", op)
     if isinstance(a, Tensor) and not isinstance(b, Tensor):
         dtype = scalar_result(a._data.dtype, b)
-        if dtype in FLOATING:
-            b = float(np.asarray(b).astype(dtype))  # as the tensor's own elements are rounded
-            x = cast(a.detach(), dtype)._data
+        if dtype in FLOATING and op in SCALAR_COMPARISONS:
+            if dtype in HALVES:
+                b = float(np.asarray(b).astype(dtype))  # as the tensor's own elements are rounded
+            x = a._data
+            if x.dtype != dtype:
+                x = cast_array(x, dtype)
             return wrap(pointwise(f"{op}_scalar", x, parameters=(b,), dtype=bool_))
     a, b = promoted(a, b, op)
     return wrap(pointwise(op, a._data, b._data, dtype=bool_))
 
 
 def may_write_directly(x: Tensor, other: Tensor) -> bool:
-    """Whether an elementwise kernel may read `other` while it writes x: they are the same elements or disjoint."""
+    """Whether an elementwise kernel may read `other` while it writes x: they are the same elements
+    or disjoint."""
     a, b = x._data, other._data
     if a is b or not array.xp(a, b).may_share_memory(a, b):
         return True
@@ -269,7 +309,8 @@ def binary_(
     op: str,
     parameters: tuple[float, ...] = (),
 ) -> Tensor:
-    """x <- function(x, other): directly in x's memory where nothing is recorded and no dtype changes."""
+    """x <- function(x, other): directly in x's memory where nothing is recorded and no dtype
+    changes."""
     recording = is_grad_enabled() and (
         x._requires_grad or (isinstance(other, Tensor) and other._requires_grad)
     )
@@ -289,7 +330,8 @@ def binary_(
 
 
 def check_divisor(b: Tensor, op: str) -> None:
-    """RuntimeError if an integer divisor on the CPU holds a zero; on a GPU looking would stall the stream."""
+    """RuntimeError if an integer divisor on the CPU holds a zero; on a GPU looking would stall the
+    stream."""
     if b._data.dtype not in FLOATING and not b.is_cuda:
         if not run_array("all", lambda a: bool(a.all()), b._data):
             raise RuntimeError(f"ZeroDivisionError: {op}(): argument 'other' holds an integer zero")

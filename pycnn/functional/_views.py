@@ -1,4 +1,5 @@
-"""The views every family uses: reshape, permute, expand, basic indexing. No element is copied unless it must be."""
+"""The views every family uses: reshape, permute, expand, basic indexing. No element is copied
+unless it must be."""
 
 from __future__ import annotations
 
@@ -84,7 +85,8 @@ class Diagonal(ViewFunction):
 
 
 def sizes_of(args: Sequence[Any], name: str, op: str) -> tuple[int, ...]:
-    """The ints of a call that takes them one by one or as one sequence; TypeError for anything else."""
+    """The ints of a call that takes them one by one or as one sequence; TypeError for anything
+    else."""
     items = args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
     out = []
     for item in items:
@@ -92,7 +94,8 @@ def sizes_of(args: Sequence[Any], name: str, op: str) -> tuple[int, ...]:
             out.append(item)
         elif isinstance(item, (bool, float, str)) or not hasattr(item, "__index__"):
             raise TypeError(
-                f"{op}(): argument '{name}' must be tuple of ints, but found element of type {type(item).__name__}"
+                f"{op}(): argument '{name}' must be tuple of ints, but found element of type "
+                f"{type(item).__name__}"
             )
         else:
             out.append(int(item.__index__()))
@@ -109,7 +112,9 @@ def inferred_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
                 raise RuntimeError("only one dimension can be inferred")
             unknown = i
         elif size < 0:
-            raise RuntimeError(f"invalid shape dimension {size} at index {i} of shape {list(shape)}")
+            raise RuntimeError(
+                f"invalid shape dimension {size} at index {i} of shape {list(shape)}"
+            )
         else:
             known *= size
     if unknown is None:
@@ -119,7 +124,8 @@ def inferred_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     if known == 0:
         if numel == 0:
             raise RuntimeError(
-                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension "
+                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the "
+                "unspecified dimension "
                 "size -1 can be any value and is ambiguous"
             )
         raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")

@@ -1,8 +1,9 @@
 """Activations: relu and its relatives, gelu, silu, the hard forms, softplus, prelu, glu.
 
-Every one maps (*) to (*) in the input's dtype and layout, propagates NaN, and has PyTorch's derivative at its kinks.
-With `inplace=True` the result is written into the input, which is returned. Integer inputs raise RuntimeError where
-they have no meaning (relu, relu6 and hardtanh take them). sigmoid and tanh are with the elementwise functions.
+Every one maps (*) to (*) in the input's dtype and layout, propagates NaN, and has PyTorch's
+derivative at its kinks. With `inplace=True` the result is written into the input, which is
+returned. Integer inputs raise RuntimeError where they have no meaning (relu, relu6 and hardtanh
+take them). sigmoid and tanh are with the elementwise functions.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..dtypes import FLOATING, bool_
 from ..geometry import ElementwiseGeometry, elementwise_geometry
 from ..tensor import Function, Tensor, check_dim, tensor_method
 from ._common import check_floating, check_same_dtype, check_tensor, overwrite, sum_over
+from .elementwise import add
 
 __all__ = [
     "add_activation",
@@ -58,7 +60,9 @@ SAVES = {
 def check_activation(name: Any) -> None:
     """ValueError unless `name` is None or one of dispatch.ACTIVATIONS."""
     if name is not None and name not in SAVES:
-        raise ValueError(f"activation: got {name!r}, expected None or one of {', '.join(ACTIVATIONS)}")
+        raise ValueError(
+            f"activation: got {name!r}, expected None or one of {', '.join(ACTIVATIONS)}"
+        )
 
 
 def apply_activation(name: str | None, input: Tensor) -> Tensor:
@@ -68,7 +72,8 @@ def apply_activation(name: str | None, input: Tensor) -> Tensor:
 
 
 class _Form(NamedTuple):
-    """One activation with its parameters: its op, its derivative's, and what that is computed from."""
+    """One activation with its parameters: its op, its derivative's, and what that is computed
+    from."""
 
     name: str
     forward: ElementwiseGeometry
@@ -94,7 +99,12 @@ class Activation(Function):
 
     def forward(self, x: Array) -> Array:
         form = self.form
-        y = run("elementwise", x, out=x if self.overwrite else array.empty_like(x), geometry=form.forward)
+        y = run(
+            "elementwise",
+            x,
+            out=x if self.overwrite else array.empty_like(x),
+            geometry=form.forward,
+        )
         if self.recording:
             self.retain(y if form.saves == "y" else x)
         return y
@@ -140,7 +150,9 @@ def relu_(input: Tensor) -> Tensor:
 
 def _refuse_bool(input: Tensor, op: str) -> None:
     if input.dtype == bool_:
-        raise RuntimeError(f"{op}(): input: got dtype bool, expected a floating-point or integer dtype")
+        raise RuntimeError(
+            f"{op}(): input: got dtype bool, expected a floating-point or integer dtype"
+        )
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -181,12 +193,16 @@ _SELU = (1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """scale * elu(x, alpha), which keeps zero mean and unit variance. Klambauer et al. 2017, arXiv:1706.02515."""
+    """scale * elu(x, alpha), which keeps zero mean and unit variance.
+
+    Klambauer et al. 2017, arXiv:1706.02515."""
     return _float_activation(input, "selu", inplace, _form("elu", "x", *_SELU))
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x where x > 0, else alpha * (exp(x / alpha) - 1). RuntimeError for alpha 0. Barron 2017, arXiv:1704.07483."""
+    """x where x > 0, else alpha * (exp(x / alpha) - 1). RuntimeError for alpha 0.
+
+    Barron 2017, arXiv:1704.07483."""
     alpha = float(alpha)
     if not alpha:
         raise RuntimeError("celu(): alpha: got 0, expected another number: x is divided by it")
@@ -194,12 +210,14 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """x * Phi(x), Phi the standard normal's distribution function; "tanh" takes an approximation of it.
+    """x * Phi(x), Phi the standard normal's distribution function; "tanh" approximates it.
 
     RuntimeError for any other `approximate`. Hendrycks and Gimpel 2016, arXiv:1606.08415."""
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"approximate: got {approximate!r}, expected 'none' or 'tanh'")
-    return _float_activation(input, "gelu", False, _form("gelu" if approximate == "none" else "gelu_tanh", "x"))
+    return _float_activation(
+        input, "gelu", False, _form("gelu" if approximate == "none" else "gelu_tanh", "x")
+    )
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -208,7 +226,8 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """x * relu6(x + 3) / 6; the derivative at -3 is 0, at 3 it is 1. Howard et al. 2019, arXiv:1905.02244."""
+    """x * relu6(x + 3) / 6; the derivative at -3 is 0, at 3 it is 1. Howard et al. 2019,
+    arXiv:1905.02244."""
     return _float_activation(input, "hardswish", inplace, _form("hardswish", "x"))
 
 
@@ -247,7 +266,9 @@ class PReLU(Function):
     def forward(self, x: Array, weight: Array) -> Array:
         self.retain(x, weight)
         w = weight.reshape(self.broadcast_shape)
-        return run("elementwise", x, w, out=array.empty_like(x), geometry=elementwise_geometry("prelu"))
+        return run(
+            "elementwise", x, w, out=array.empty_like(x), geometry=elementwise_geometry("prelu")
+        )
 
     def backward(self, dy: Array) -> tuple[Array | None, Array | None]:
         x, weight = self.retained
@@ -267,7 +288,8 @@ class PReLU(Function):
 
 @tensor_method
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """x where x > 0, else weight * x: one weight, or one per channel (axis 1). He et al. 2015, arXiv:1502.01852.
+    """x where x > 0, else weight * x: one weight, or one per channel (axis 1). He et al. 2015,
+    arXiv:1502.01852.
 
     RuntimeError if `weight` has more than one axis or does not count the channels."""
     check_tensor(input, "input", "prelu")
@@ -275,7 +297,9 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     check_floating(input, "input", "prelu")
     check_same_dtype("prelu", input=input, weight=weight)
     if weight.ndim > 1:
-        raise RuntimeError(f"prelu(): weight: got {weight.ndim} dimensions, expected a scalar or 1-D tensor")
+        raise RuntimeError(
+            f"prelu(): weight: got {weight.ndim} dimensions, expected a scalar or 1-D tensor"
+        )
     if weight.numel() != 1:
         if not input.ndim:
             raise RuntimeError("prelu(): Not allow zero-dim input tensor.")
@@ -317,7 +341,8 @@ class GLU(Function):
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """The first half of the axis `dim` times the sigmoid of the second. Dauphin et al. 2016, arXiv:1612.08083.
+    """The first half of the axis `dim` times the sigmoid of the second. Dauphin et al. 2016,
+    arXiv:1612.08083.
 
     RuntimeError if the axis has an odd size."""
     check_tensor(input, "input", "glu")
@@ -326,7 +351,9 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         raise RuntimeError("glu does not support 0-dimensional tensors")
     axis = check_dim(dim, input.ndim)
     if input.shape[axis] % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {axis} is size {input.shape[axis]}")
+        raise RuntimeError(
+            f"Halving dimension must be even, but dimension {axis} is size {input.shape[axis]}"
+        )
     return GLU(axis=axis)(input)
 
 
@@ -358,10 +385,11 @@ class AddActivation(Function):
 
 
 def add_activation(input: Tensor, other: Tensor, activation: str | None = "relu") -> Tensor:
-    """activation(input + other) in one pass: the end of a residual block. He et al. 2015, arXiv:1512.03385.
+    """activation(input + other) in one pass: the end of a residual block. He et al. 2015,
+    arXiv:1512.03385.
 
-    Both (*) of one shape and floating dtype; `activation` is one of dispatch.ACTIVATIONS, or None to add only.
-    ValueError for an unknown activation, RuntimeError if shapes or dtypes differ."""
+    Both (*) of one shape and floating dtype; `activation` is one of dispatch.ACTIVATIONS, or None
+    to add only. ValueError for an unknown activation, RuntimeError if shapes or dtypes differ."""
     check_tensor(input, "input", "add_activation")
     check_tensor(other, "other", "add_activation")
     check_activation(activation)
@@ -369,8 +397,9 @@ def add_activation(input: Tensor, other: Tensor, activation: str | None = "relu"
     check_same_dtype("add_activation", input=input, other=other)
     if input.shape != other.shape:
         raise RuntimeError(
-            f"add_activation(): other: got shape {list(other.shape)}, expected input's {list(input.shape)}"
+            f"add_activation(): other: got shape {list(other.shape)}, expected input's "
+            f"{list(input.shape)}"
         )
     if activation is None:
-        return input + other
+        return add(input, other)
     return AddActivation(form=_form(activation, SAVES[activation]))(input, other)

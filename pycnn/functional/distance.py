@@ -11,7 +11,7 @@ from ..dispatch import run_array
 from ..tensor import Tensor, check_dim
 from ._common import check_tensor
 from ._pointwise import cast, pointwise
-from .elementwise import clamp_min
+from .elementwise import add, clamp_min, sub
 from .reduction import norm
 from .reduction import sum as sum_of
 from .shape import broadcast_tensors
@@ -89,4 +89,4 @@ def pairwise_distance(
     """|x1 - x2 + eps|_p over the last dimension; the shapes broadcast."""
     check_tensor(x1, "x1", "pairwise_distance")
     check_tensor(x2, "x2", "pairwise_distance")
-    return norm(x1 - x2 + eps, p, -1, keepdim)
+    return norm(add(sub(x1, x2), eps), p, -1, keepdim)

@@ -27,13 +27,18 @@ class Dropout(Function):
     overwrite = False
 
     def forward(self, x: Array) -> Array:
-        shape = x.shape if self.axes is None else (*x.shape[: self.axes], *(1,) * (x.ndim - self.axes))
+        shape = (
+            x.shape if self.axes is None else (*x.shape[: self.axes], *(1,) * (x.ndim - self.axes))
+        )
         mask = run_array("random", self.draw, array.empty_like(x, shape=shape))
         self.retain(mask)
-        return run("elementwise", x, mask, out=x if self.overwrite else array.empty_like(x), geometry=_MUL)
+        return run(
+            "elementwise", x, mask, out=x if self.overwrite else array.empty_like(x), geometry=_MUL
+        )
 
     def draw(self, mask: Array) -> Array:
-        """The mask, drawn on the host in logical order: the same numbers in every layout and on every device."""
+        """The mask, drawn on the host in logical order: the same numbers in every layout and on
+        every device."""
         if self.p == 1:
             mask[...] = 0
             return mask
@@ -59,7 +64,9 @@ def _drop(input: Any, p: Any, training: bool, inplace: bool, axes: int | None, o
     if not training or p == 0 or not input.numel():
         return input
     if input.dtype not in FLOATING and p < 1:
-        raise RuntimeError(f"{op}(): input: got dtype {input.dtype}, expected a floating-point dtype")
+        raise RuntimeError(
+            f"{op}(): input: got dtype {input.dtype}, expected a floating-point dtype"
+        )
     if inplace:
         return overwrite(input, Dropout(p=p, axes=axes, overwrite=True))
     return Dropout(p=p, axes=axes)(input)
@@ -68,25 +75,34 @@ def _drop(input: Any, p: Any, training: bool, inplace: bool, axes: int | None, o
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Each element 0 with probability p, else divided by 1 - p; the input itself unless `training`.
 
-    Repeatable after `pycnn.manual_seed`. ValueError unless 0 <= p <= 1, RuntimeError for integers."""
+    Repeatable after `pycnn.manual_seed`. ValueError unless 0 <= p <= 1, RuntimeError for
+    integers."""
     return _drop(input, p, training, inplace, None, "dropout")
 
 
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """dropout of whole channels of (N,C,W) or (C,W); RuntimeError for other dimensions."""
     check_tensor(input, "input", "dropout1d")
     if input.ndim not in (2, 3):
-        raise RuntimeError(f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input")
+        raise RuntimeError(
+            f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input"
+        )
     return _drop(input, p, training, inplace, input.ndim - 1, "dropout1d")
 
 
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """dropout of whole channels: (N,C,*) loses every element of a channel together.
 
-    Tompson et al. 2015, arXiv:1411.4280. Three dimensions are (N,C,W), as in torch. RuntimeError below two."""
+    Tompson et al. 2015, arXiv:1411.4280. Three dimensions are (N,C,W), as in torch. RuntimeError
+    below two."""
     check_tensor(input, "input", "dropout2d")
     if input.ndim < 2:
         raise RuntimeError(
-            f"dropout2d: Feature dropout requires at least 2 dimensions in the input, got {input.ndim}"
+            f"dropout2d: Feature dropout requires at least 2 dimensions in the input, got "
+            f"{input.ndim}"
         )
     return _drop(input, p, training, inplace, 2, "dropout2d")

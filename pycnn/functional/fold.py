@@ -54,8 +54,11 @@ def _images(columns: Array, g: Conv2dGeometry) -> Array:
     return out
 
 
-def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
-    """Patches as columns: (N,C,H,W) -> (N, C*R*S, P*Q), (C,H,W) -> (C*R*S, P*Q); floating dtypes and bool.
+def unfold(
+    input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Tensor:
+    """Patches as columns: (N,C,H,W) -> (N, C*R*S, P*Q), (C,H,W) -> (C*R*S, P*Q); floating dtypes
+    and bool.
 
     Zeros lie outside the image. RuntimeError for impossible sizes."""
     check_tensor(input, "input", "unfold")
@@ -64,7 +67,8 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     r_s, steps, pads, gaps = _arguments("unfold", kernel_size, stride, padding, dilation)
     if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
         raise RuntimeError(
-            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for "
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero "
+            "dimensions for "
             f"input, but got: {list(input.shape)}"
         )
     batch = input.shape[0] if input.ndim == 4 else 1
@@ -73,9 +77,15 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
 
 
 def fold(
-    input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    input: Tensor,
+    output_size: Any,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
 ) -> Tensor:
-    """Columns summed into images of `output_size` (H, W): (N, C*R*S, P*Q) -> (N,C,H,W), unbatched likewise.
+    """Columns summed into images of `output_size` (H, W): (N, C*R*S, P*Q) -> (N,C,H,W), unbatched
+    likewise.
 
     Floating dtypes and bool. RuntimeError where the columns do not fit the sizes."""
     check_tensor(input, "input", "fold")
@@ -85,7 +95,8 @@ def fold(
     r_s, steps, pads, gaps = _arguments("fold", kernel_size, stride, padding, dilation)
     if input.ndim not in (2, 3) or 0 in input.shape[-2:]:
         raise RuntimeError(
-            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for "
+            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and "
+            "non-zero dimensions for "
             f"input, but got: {list(input.shape)}"
         )
     rows, columns = input.shape[-2:]
@@ -99,8 +110,10 @@ def fold(
     g = _geometry("fold", batch, rows // taps, size, r_s, steps, pads, gaps)
     if g.P * g.Q != columns:
         raise RuntimeError(
-            f"Given output_size={size}, kernel_size={r_s}, dilation={gaps}, padding={pads}, stride={steps}, expected "
-            f"size of input's dimension 2 to match the calculated number of sliding blocks {g.P} * {g.Q} = "
+            f"Given output_size={size}, kernel_size={r_s}, dilation={gaps}, padding={pads}, "
+            f"stride={steps}, expected "
+            f"size of input's dimension 2 to match the calculated number of sliding blocks {g.P} "
+            f"* {g.Q} = "
             f"{g.P * g.Q}, but got input.size(2)={columns}"
         )
     return Fold(geometry=g)(input)
@@ -110,16 +123,22 @@ def _pair(value: Any, name: str, op: str, minimum: int) -> tuple[int, int]:
     items = value if isinstance(value, (tuple, list)) else (value, value)
     for item in items:
         if isinstance(item, (bool, float, str)) or not hasattr(item, "__index__"):
-            raise TypeError(f"{op}(): argument '{name}' must be int or tuple of ints, got {value!r}")
+            raise TypeError(
+                f"{op}(): argument '{name}' must be int or tuple of ints, got {value!r}"
+            )
     if len(items) != 2:
         raise RuntimeError(f"{op}(): It is expected {name} equals to 2, but got size {len(items)}")
     first, second = (int(item.__index__()) for item in items)
     if not minimum <= min(first, second) <= max(first, second) <= LIMIT:
-        raise RuntimeError(f"{op}(): {name}: got {value!r}, expected integers from {minimum} to {LIMIT}")
+        raise RuntimeError(
+            f"{op}(): {name}: got {value!r}, expected integers from {minimum} to {LIMIT}"
+        )
     return first, second
 
 
-def _arguments(op: str, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> tuple[tuple[int, int], ...]:
+def _arguments(
+    op: str, kernel_size: Any, stride: Any, padding: Any, dilation: Any
+) -> tuple[tuple[int, int], ...]:
     return (
         _pair(kernel_size, "kernel_size", op, 1),
         _pair(stride, "stride", op, 1),
@@ -143,7 +162,9 @@ def _geometry(
     g = Conv2dGeometry(n, c, *size, c, *taps, *stride, *pads, *dilation)
     if g.P < 1 or g.Q < 1:
         raise RuntimeError(
-            f"{op}(): Given spatial size {tuple(size)}, kernel_size={taps}, dilation={dilation}, padding={padding}, "
-            f"calculated shape of the array of sliding blocks as ({g.P}, {g.Q}), which must be at least one"
+            f"{op}(): Given spatial size {tuple(size)}, kernel_size={taps}, dilation={dilation}, "
+            f"padding={padding}, "
+            f"calculated shape of the array of sliding blocks as ({g.P}, {g.Q}), which must be at "
+            f"least one"
         )
     return g

@@ -1,7 +1,8 @@
-"""Indexing with torch's rules: ints, slices, None and Ellipsis give views; int tensors, lists and masks give copies.
+"""Indexing with torch's rules: ints, slices, None and Ellipsis give views; int tensors, lists and
+masks give copies.
 
-Where both kinds meet, the basic part is taken first, as a view, and the rest indexes that. Gradients of repeated
-indices add up, in float32 for the halves.
+Where both kinds meet, the basic part is taken first, as a view, and the rest indexes that.
+Gradients of repeated indices add up, in float32 for the halves.
 """
 
 from __future__ import annotations
@@ -15,169 +16,20 @@ from .. import array, dtypes
 from ..array import Array
 from ..autograd import Function, is_grad_enabled, wrap
 from ..dispatch import run_array
-from ..dtypes import INTEGRAL, bool_, int64
+from ..dtypes import bool_, int64
 from ..tensor import Tensor, check_dim, tensor_method
 from . import elementwise as E
 from ._common import check_tensor, unbroadcast
+from ._joining import unbind
+from ._keys import FULL, Key, checked
 from ._pointwise import cast_array, is_number, number_tensor
+from ._reshaping import expanded
 from ._views import BasicIndex
-from .shape import _expanded, unbind
 
 __all__ = [
-    "gather", "index_add", "index_select", "masked_select", "nonzero", "scatter", "scatter_add", "take_along_dim",
+    "gather", "index_add", "index_select", "masked_select", "nonzero", "scatter", "scatter_add",
+    "take_along_dim",
 ]  # fmt: skip
-
-FULL = slice(None)
-
-
-# --- reading a key --------------------------------------------------------------------------------
-
-
-def _is_int(item: Any) -> bool:
-    if isinstance(item, Tensor):
-        return not item._data.ndim and item._data.dtype in INTEGRAL and item._data.dtype != dtypes.uint8
-    return not isinstance(item, (bool, np.bool_, float, str)) and hasattr(item, "__index__") and (
-        not array.is_array(item) or (not item.ndim and item.dtype.kind in "iu")
-    )
-
-
-def _bound(value: Any) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, (bool, float, str)) or not hasattr(value, "__index__"):
-        raise TypeError(f"slice indices must be integers or None or have an __index__ method, got {value!r}")
-    return int(value.__index__())
-
-
-def _slice(item: slice) -> slice:
-    step = 1 if item.step is None else _bound(item.step)
-    if step is None or step < 1:
-        raise ValueError("step must be greater than zero")
-    return slice(_bound(item.start), _bound(item.stop), step)
-
-
-def _index_array(item: Any, device: str) -> Array:
-    """An int or bool array of an advanced index; IndexError for any other dtype."""
-    if isinstance(item, Tensor):
-        a = item._data
-    elif array.is_array(item):
-        a = item
-    elif isinstance(item, (list, tuple, range)):
-        values = [i._data if isinstance(i, Tensor) else i for i in item]
-        try:
-            a = np.asarray(values)
-        except ValueError as error:
-            raise TypeError(f"index: expected a rectangular nested list of integers: {error}") from None
-        a = a.astype(np.int64) if not a.size else a
-    else:
-        raise (TypeError if isinstance(item, str) else IndexError)(
-            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-            f"(got {type(item).__name__})"
-        )
-    if a.dtype.kind not in "iub":
-        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-    return array.to_device(a, device)
-
-
-def _consumed(item: Any) -> int:
-    """How many dimensions of the tensor an item of a key speaks for."""
-    if item is None or isinstance(item, (bool, np.bool_)):
-        return 0
-    if isinstance(item, Tensor) or array.is_array(item):
-        return item.ndim if item.dtype in (bool_, dtypes.uint8) else 1
-    if isinstance(item, list):
-        a = np.asarray([i._data if isinstance(i, Tensor) else i for i in item])
-        return a.ndim if a.dtype == bool else 1
-    return 1
-
-
-class _Key:
-    """A key taken apart: `basic`, applied first, and `advanced`, per dimension of what that leaves an index or None."""
-
-    def __init__(self, x: Array, key: Any) -> None:
-        items = list(key) if isinstance(key, tuple) else [key]
-        device = array.device_of(x)
-        if sum(item is Ellipsis for item in items) > 1:
-            raise IndexError("an index can only have a single ellipsis ('...')")
-        used = sum(_consumed(item) for item in items if item is not Ellipsis)
-        if used > x.ndim:
-            raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
-        if not any(item is Ellipsis for item in items):
-            items.append(Ellipsis)
-        basic: list[Any] = []
-        advanced: list[Array | None] = []
-        dim = 0
-        self.trivial = True  # whether `basic` leaves x as it is
-        self.masked = True  # whether no element can be named twice
-        for item in items:
-            if item is Ellipsis:
-                rest = x.ndim - used
-                basic += [FULL] * rest
-                advanced += [None] * rest
-                dim += rest
-            elif item is None:
-                self.trivial = False
-                basic.append(None)
-                advanced.append(None)
-            elif isinstance(item, slice):
-                item = _slice(item)
-                self.trivial = self.trivial and item == slice(None, None, 1)
-                basic.append(item)
-                advanced.append(None)
-                dim += 1
-            elif isinstance(item, (bool, np.bool_)):
-                self.trivial = False
-                basic.append(None)
-                advanced.append(array.to_device(np.zeros(int(item), np.int64), device))
-            elif _is_int(item):
-                self.trivial = False
-                basic.append(_checked(int(item), x.shape[dim], dim))
-                dim += 1
-            else:
-                index = _index_array(item, device)
-                taken = _consumed(item)
-                if index.dtype == bool or (index.dtype == dtypes.uint8 and taken != 1):
-                    taken = index.ndim
-                _check_mask(index, x.shape, dim)
-                basic += [FULL] * (index.ndim if _is_mask(index) else 1)
-                if _is_mask(index):
-                    advanced += list(array.xp(index).nonzero(index)) if index.ndim else [_flag(index)]
-                    if not index.ndim:
-                        self.trivial = False
-                        basic.append(None)
-                    dim += index.ndim
-                else:
-                    self.masked = False
-                    advanced.append(index)
-                    dim += 1
-        self.basic = tuple(basic)
-        self.advanced = tuple([FULL if a is None else a for a in advanced])
-        self.has_advanced = any(a is not None for a in advanced)
-
-
-def _is_mask(index: Array) -> bool:
-    return index.dtype in (bool_, dtypes.uint8)
-
-
-def _flag(mask: Array) -> Array:
-    """The index along a new dimension that a zero-dimensional mask stands for."""
-    return array.xp(mask).zeros(int(bool(mask)), np.int64)
-
-
-def _check_mask(index: Array, shape: tuple[int, ...], dim: int) -> None:
-    if _is_mask(index):
-        for i, size in enumerate(index.shape):
-            if dim + i < len(shape) and shape[dim + i] != size:
-                raise IndexError(
-                    f"The shape of the mask {list(index.shape)} at index {i} does not match the shape of the indexed "
-                    f"tensor {list(shape)} at index {dim + i}"
-                )
-
-
-def _checked(index: int, size: int, dim: int) -> int:
-    if not -size <= index < size:
-        raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
-    return index + size if index < 0 else index
 
 
 # --- x[key] and x[key] = value --------------------------------------------------------------------
@@ -241,7 +93,8 @@ def _put(x: Array, key: Any, values: Array) -> None:
         x[key] = values
     except ValueError:
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of "
+            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to "
+            "indexing result of "
             f"shape {list(x[key].shape)}"
         ) from None
 
@@ -251,8 +104,8 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     """input[key]. IndexError out of range, ValueError for a slice step below 1."""
     x = input._data
     if type(key) is int and x.ndim:
-        return BasicIndex(key=(_checked(key, x.shape[0], 0),))(input)
-    parsed = _Key(x, key)
+        return BasicIndex(key=(checked(key, x.shape[0], 0),))(input)
+    parsed = Key(x, key)
     if not parsed.has_advanced:
         return BasicIndex(key=parsed.basic)(input)
     part = input if parsed.trivial else BasicIndex(key=parsed.basic)(input)
@@ -261,10 +114,11 @@ def getitem(input: Tensor, key: Any) -> Tensor:
 
 @tensor_method(name="__setitem__")
 def setitem(input: Tensor, key: Any, value: Any) -> None:
-    """input[key] = value: a number, or a tensor that broadcasts to the part. The gradient follows the value."""
+    """input[key] = value: a number, or a tensor that broadcasts to the part. The gradient follows
+    the value."""
     if not (isinstance(value, Tensor) or is_number(value) or array.is_array(value)):
         raise TypeError(f"can't assign a {type(value).__name__} to a Tensor of dtype {input.dtype}")
-    parsed = _Key(input._data, key)
+    parsed = Key(input._data, key)
     if array.is_array(value):
         value = wrap(value)
     part = input if parsed.trivial else BasicIndex(key=parsed.basic)(input)
@@ -280,7 +134,8 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
         if value._data.ndim:
             raise RuntimeError(
                 "Index put requires the source and destination dtypes match, "
-                f"got {part._data.dtype} for the destination and {value._data.dtype} for the source."
+                f"got {part._data.dtype} for the destination and {value._data.dtype} for the "
+                "source."
             )
         value = value.to(part._data.dtype)
     if value.device != part.device:
@@ -314,7 +169,8 @@ def contains(input: Tensor, element: Any) -> bool:
     """Whether any element equals `element`."""
     if not (isinstance(element, Tensor) or is_number(element)):
         raise RuntimeError(
-            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+            "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+            f"{type(element)}."
         )
     return bool(E.eq(input, element)._data.any())
 
@@ -336,12 +192,15 @@ def _along(index: Array, dim: int) -> tuple[Array, ...]:
 def _check_index(op: str, index: Any, dtype_word: str = "int64") -> Array:
     check_tensor(index, "index", op)
     if index._data.dtype not in (int64, dtypes.int32):
-        raise RuntimeError(f"{op}(): Expected dtype {dtype_word} for index, got {index._data.dtype}")
+        raise RuntimeError(
+            f"{op}(): Expected dtype {dtype_word} for index, got {index._data.dtype}"
+        )
     return index._data
 
 
 def _check_range(index: Array, size: int, dim: int, error: type[Exception]) -> None:
-    """`error` if an index on the CPU lies outside [0, size); on a GPU looking would stall the stream."""
+    """`error` if an index on the CPU lies outside [0, size); on a GPU looking would stall the
+    stream."""
     if index.size and isinstance(index, np.ndarray):
         low, high = int(index.min()), int(index.max())
         if low < 0 or high >= size:
@@ -358,16 +217,20 @@ def _check_along(op: str, input: Tensor, dim: int, index: Any, source: Any = Non
     if not a.size:
         return axis
     if max(a.ndim, 1) != max(len(shape), 1):
-        raise RuntimeError(f"{op}(): Index tensor must have the same number of dimensions as input tensor")
+        raise RuntimeError(
+            f"{op}(): Index tensor must have the same number of dimensions as input tensor"
+        )
     for i, size in enumerate(a.shape):
         if len(shape) and i != axis and size > shape[i]:
             raise RuntimeError(
-                f"{op}(): Size does not match at dimension {i} expected index {list(a.shape)} to be no larger than "
+                f"{op}(): Size does not match at dimension {i} expected index {list(a.shape)} to "
+                "be no larger than "
                 f"self {list(shape)} apart from dimension {axis}"
             )
         if isinstance(source, Tensor) and source._data.ndim and size > source._data.shape[i]:
             raise RuntimeError(
-                f"{op}(): Expected index {list(a.shape)} to be no larger than src {list(source._data.shape)} "
+                f"{op}(): Expected index {list(a.shape)} to be no larger than src "
+                f"{list(source._data.shape)} "
                 f"at dimension {i}"
             )
     _check_range(a, shape[axis] if shape else 1, axis, RuntimeError)
@@ -391,7 +254,8 @@ class Gather(Function):
 
 @tensor_method
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The elements of input at `index` along `dim`: index's shape, no larger than input's in other dimensions."""
+    """The elements of input at `index` along `dim`: index's shape, no larger than input's in other
+    dimensions."""
     axis = _check_along("gather", input, dim, index)
     if not input._data.ndim or not index._data.ndim:
         flat = Gather(index=index._data.reshape(-1), axis=0)(input.reshape(-1))
@@ -411,8 +275,10 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     axis = check_dim(dim, input._data.ndim)
     if input._data.ndim != indices._data.ndim:
         raise RuntimeError(
-            "take_along_dim(): input and indices should have the same number of dimensions, but got "
-            f"{input._data.ndim} dimensions for input, and {indices._data.ndim} dimensions for indices"
+            "take_along_dim(): input and indices should have the same number of dimensions, but "
+            "got "
+            f"{input._data.ndim} dimensions for input, and {indices._data.ndim} dimensions for "
+            "indices"
         )
 
     def widened(a: Array, b: Array) -> tuple[int, ...]:
@@ -420,8 +286,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         shape.insert(axis, a.shape[axis])
         return tuple(shape)
 
-    x = _expanded(input, widened(input._data, indices._data))
-    index = _expanded(indices, widened(indices._data, input._data))
+    x = expanded(input, widened(input._data, indices._data))
+    index = expanded(indices, widened(indices._data, input._data))
     return gather(x, axis, index)
 
 
@@ -446,7 +312,8 @@ class IndexSelect(Function):
 
 @tensor_method
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The slices of input at the 1-D `index` along `dim`, as a copy. IndexError for a wrong index."""
+    """The slices of input at the 1-D `index` along `dim`, as a copy. IndexError for a wrong
+    index."""
     check_tensor(input, "input", "index_select")
     axis = check_dim(dim, input._data.ndim)
     a = _check_index("index_select", index, "int32 or int64")
@@ -476,7 +343,13 @@ class Scatter(Function):
             out[self._key()] = values
             return out
         wide = array.copy(x).astype(dtypes.accumulation_dtype(x.dtype), copy=False)
-        run_array("scatter_add", array.xp(x).add.at, wide, self._key(), values.astype(wide.dtype, copy=False))
+        run_array(
+            "scatter_add",
+            array.xp(x).add.at,
+            wide,
+            self._key(),
+            values.astype(wide.dtype, copy=False),
+        )
         return wide if wide.dtype == x.dtype else cast_array(wide, x.dtype)
 
     def backward(self, dy: Array) -> tuple[Array | None, Array | None]:
@@ -504,15 +377,20 @@ def _scatter(op: str, input: Tensor, dim: int, index: Tensor, src: Any, add: boo
     if not index._data.size:
         return input.clone()
     if not input._data.ndim:
-        return _scatter(op, input.reshape(1), 0, index.reshape(-1), src.reshape(-1), add).reshape(())
+        return _scatter(op, input.reshape(1), 0, index.reshape(-1), src.reshape(-1), add).reshape(
+            ()
+        )
     return Scatter(index=index._data, axis=axis, add=add)(input, src)
 
 
 @tensor_method
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None) -> Tensor:
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None
+) -> Tensor:
     """A copy of input with src (a tensor, or a number) stored at `index` along `dim`.
 
-    Where an index repeats, any of its values may stay, and the gradient is that of unique indices."""
+    Where an index repeats, any of its values may stay, and the gradient is that of unique
+    indices."""
     return _scatter("scatter", input, dim, index, value if src is None else src, False)
 
 
@@ -551,7 +429,8 @@ class IndexAdd(Function):
 
 @tensor_method
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
-    """A copy of input with alpha * source[..., i, ...] added to input[..., index[i], ...]; repeats add up."""
+    """A copy of input with alpha * source[..., i, ...] added to input[..., index[i], ...]; repeats
+    add up."""
     check_tensor(input, "input", "index_add")
     check_tensor(source, "source", "index_add")
     axis = check_dim(dim, input._data.ndim)
@@ -560,7 +439,8 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
         raise IndexError("index_add_(): Index is supposed to be a vector")
     if source._data.dtype != input._data.dtype:
         raise RuntimeError(
-            f"index_add_(): self ({input.dtype}) and source ({source.dtype}) must have the same scalar type"
+            f"index_add_(): self ({input.dtype}) and source ({source.dtype}) must have the same "
+            "scalar type"
         )
     if not input._data.ndim:
         grown = index_add(input.reshape(1), 0, index.reshape(-1), source.reshape(-1), alpha=alpha)
@@ -569,7 +449,8 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     expected[axis] = a.size
     if list(source._data.shape) != expected:
         raise RuntimeError(
-            f"index_add_(): source: got shape {list(source._data.shape)}, expected {expected}: input's, with the "
+            f"index_add_(): source: got shape {list(source._data.shape)}, expected {expected}: "
+            "input's, with the "
             f"index's length at dimension {axis}"
         )
     _check_range(a, input._data.shape[axis], axis, RuntimeError)
@@ -595,7 +476,8 @@ def _nonzero(a: Array) -> tuple[Array, ...]:
 
 @tensor_method
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """The indices of the elements that are not 0: (n, ndim) int64, or one 1-D tensor per dimension."""
+    """The indices of the elements that are not 0: (n, ndim) int64, or one 1-D tensor per
+    dimension."""
     check_tensor(input, "input", "nonzero")
     a = input._data
     found = run_array("nonzero", _nonzero, a.reshape(-1) if not a.ndim else a)
@@ -609,11 +491,12 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 @tensor_method
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements of input where the bool mask holds, in one dimension; both broadcast against each other."""
+    """The elements of input where the bool mask holds, in one dimension; both broadcast against
+    each other."""
     check_tensor(input, "input", "masked_select")
     check_tensor(mask, "mask", "masked_select")
     if mask._data.dtype != bool_:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = array.broadcast_shapes(input._data.shape, mask._data.shape)
-    x, m = _expanded(input, shape), _expanded(mask, shape)
+    x, m = expanded(input, shape), expanded(mask, shape)
     return getitem(x, m) if shape else getitem(x.reshape(1), m.reshape(1))

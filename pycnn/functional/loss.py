@@ -19,7 +19,7 @@ from ._class_loss import cross_entropy, nll_loss
 from ._common import check_floating, check_tensor
 from ._loss_arguments import reduced, reduction_of, refuse_gradient
 from ._pointwise import Binary, cast
-from .reduction import mean as mean_of
+from .elementwise import absolute, div, mul, sub
 from .reduction import sum as sum_of
 
 __all__ = [
@@ -66,7 +66,11 @@ def _weighted(loss: Tensor, weight: Tensor, input: Tensor, op: str) -> Tensor:
             f"{op}(): Weights and input must have the same size, got {list(weight.shape)} "
             f"and {list(input.shape)}"
         )
-    return loss * weight
+    return mul(loss, weight)
+
+
+def _weighted_mean(loss: Tensor, weight: Tensor) -> Tensor:
+    return div(sum_of(loss), sum_of(weight))
 
 
 def mse_loss(
@@ -87,7 +91,7 @@ def mse_loss(
     if weight is None:
         return reduced(loss, reduction)
     loss = _weighted(loss, weight, input, "mse_loss")
-    return sum_of(loss) / sum_of(weight) if reduction == "mean" else reduced(loss, reduction)
+    return _weighted_mean(loss, weight) if reduction == "mean" else reduced(loss, reduction)
 
 
 def l1_loss(
@@ -101,11 +105,11 @@ def l1_loss(
     """|input - target|, with slope 0 at a tie; shapes and `weight` as in mse_loss."""
     input, target = _pair("l1_loss", input, target, floating=False)
     reduction = reduction_of(reduction, size_average, reduce)
-    loss = (input - target).abs()
+    loss = absolute(sub(input, target))
     if weight is None:
         return reduced(loss, reduction)
     loss = _weighted(loss, weight, input, "l1_loss")
-    return sum_of(loss) / sum_of(weight) if reduction == "mean" else reduced(loss, reduction)
+    return _weighted_mean(loss, weight) if reduction == "mean" else reduced(loss, reduction)
 
 
 def smooth_l1_loss(
@@ -123,7 +127,7 @@ def smooth_l1_loss(
     input, target = _pair("smooth_l1_loss", input, target, floating=beta != 0)
     reduction = reduction_of(reduction, size_average, reduce)
     if beta == 0:
-        return reduced((input - target).abs(), reduction)
+        return reduced(absolute(sub(input, target)), reduction)
     if not beta > 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
     return reduced(Binary(op="smooth_l1", parameters=(float(beta),))(input, target), reduction)
@@ -205,7 +209,7 @@ def binary_cross_entropy(
             raise RuntimeError(f"{op}(): all elements of {name} should be between 0 and 1")
     loss = Binary(op=op)(input, target)
     if weight is not None:
-        loss = loss * cast(weight, input.dtype)
+        loss = mul(loss, cast(weight, input.dtype))
     return reduced(loss, reduction)
 
 
@@ -263,7 +267,7 @@ def binary_cross_entropy_with_logits(
         pos_weight = cast(pos_weight, dtype)
     loss = BinaryCrossEntropyWithLogits()(cast(input, dtype), cast(target, dtype), pos_weight)
     if weight is not None:
-        loss = loss * cast(weight, dtype)
+        loss = mul(loss, cast(weight, dtype))
     return reduced(loss, reduction)
 
 
@@ -304,6 +308,4 @@ def kl_div(
     dtype = dtypes.result_type(input, target)
     function = Binary(op="kl_div_log" if log_target else op)
     loss = reduced(function(cast(input, dtype), cast(target, dtype)), wanted)
-    if not batchmean:
-        return loss
-    return loss / input.shape[0] if input.shape[0] else mean_of(input) * loss
+    return div(loss, input.shape[0]) if batchmean else loss

@@ -20,12 +20,15 @@ _MODES = ("constant", "reflect", "replicate", "circular")
 
 
 def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
-    """Widen the last axes of (*) by `pad` = (left, right) or (left, right, top, bottom) ...; negative numbers crop.
+    """Widen the last axes of (*) by `pad` = (left, right) or (left, right, top, bottom) ...;
+    negative numbers crop.
 
     mode    constant: every dtype and any number of axes, filled with `value` (0);
-            reflect (the edge not repeated, pads below the size), replicate, circular (pads up to the size): the last
-            one, two or three axes of an input with one or two axes more; bool only in circular
-    RuntimeError, NotImplementedError and TypeError as torch raises them; channels-last stays channels-last."""
+            reflect (the edge not repeated, pads below the size), replicate, circular (pads up to
+            the size): the last one, two or three axes of an input with one or two axes more; bool
+            only in circular
+    RuntimeError, NotImplementedError and TypeError as torch raises them; channels-last stays
+    channels-last."""
     check_tensor(input, "input", "pad")
     pairs = _pairs(pad, input.ndim)
     if mode not in _MODES:
@@ -42,7 +45,8 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
         raise RuntimeError(f"Padding mode {mode!r} doesn't take in value argument, got {value!r}")
     if not 1 <= len(pairs) <= 3 or input.ndim not in (len(pairs) + 1, len(pairs) + 2):
         raise NotImplementedError(
-            f"pad: got {2 * len(pairs)} numbers for a {input.ndim}D input in mode {mode!r}, expected 2 for 2D or 3D, "
+            f"pad: got {2 * len(pairs)} numbers for a {input.ndim}D input in mode {mode!r}, "
+            f"expected 2 for 2D or 3D, "
             "4 for 3D or 4D, 6 for 4D or 5D inputs"
         )
     if mode != "circular":
@@ -77,7 +81,9 @@ def _pairs(pad: Any, ndim: int) -> tuple[tuple[int, int], ...]:
 
 def _check_crop(size: int, before: int, after: int) -> None:
     if size + min(before, 0) + min(after, 0) < 0:
-        raise RuntimeError(f"pad: got ({before}, {after}), which crops more than the axis of size {size} holds")
+        raise RuntimeError(
+            f"pad: got ({before}, {after}), which crops more than the axis of size {size} holds"
+        )
 
 
 def _check_dense(input: Tensor, mode: str, axes: int) -> None:
@@ -86,7 +92,8 @@ def _check_dense(input: Tensor, mode: str, axes: int) -> None:
     batched = input.ndim == axes + 2
     if 0 in input.shape[batched:]:
         raise RuntimeError(
-            f"pad(): input: got shape {list(input.shape)}, mode {mode!r} expects no empty axis but the batch's"
+            f"pad(): input: got shape {list(input.shape)}, mode {mode!r} expects no empty axis "
+            f"but the batch's"
         )
 
 
@@ -105,13 +112,18 @@ class ConstantPad(Function):
         kept, place = [slice(None)] * first, [slice(None)] * first
         for size, (before, after) in zip(shape[first:], self.pairs, strict=True):
             kept.append(slice(max(-before, 0), size - max(-after, 0)))
-            place.append(slice(max(before, 0), max(before, 0) + size + min(before, 0) + min(after, 0)))
+            place.append(
+                slice(max(before, 0), max(before, 0) + size + min(before, 0) + min(after, 0))
+            )
         return tuple(kept), tuple(place)
 
     def forward(self, x: Array) -> Array:
         self.x_shape = x.shape
         first = x.ndim - len(self.pairs)
-        tail = (n + before + after for n, (before, after) in zip(x.shape[first:], self.pairs, strict=True))
+        tail = (
+            n + before + after
+            for n, (before, after) in zip(x.shape[first:], self.pairs, strict=True)
+        )
         y = array.empty_for((x,), (*x.shape[:first], *tail), x.dtype)
         return run_array("pad", self.fill, x, y)
 
@@ -138,14 +150,16 @@ def _sources(mode: str, size: int, before: int, after: int) -> tuple[int, ...]:
         start, kept = max(-before, 0), size + min(before, 0) + min(after, 0)
         if max(before, after) > kept:
             raise RuntimeError(
-                f"Padding value causes wrapping around more than once: got ({before}, {after}) for an axis of {size}"
+                f"Padding value causes wrapping around more than once: got ({before}, {after}) "
+                f"for an axis of {size}"
             )
         outputs = kept + max(before, 0) + max(after, 0)
         return tuple(start + (i - max(before, 0)) % max(kept, 1) for i in range(outputs))
     outputs = size + before + after
     if outputs < 1:
         raise RuntimeError(
-            f"pad: got ({before}, {after}), which leaves nothing of an axis of size {size} in mode {mode!r}"
+            f"pad: got ({before}, {after}), which leaves nothing of an axis of size {size} in "
+            f"mode {mode!r}"
         )
     positions = range(-before, outputs - before)
     if mode == "replicate":
@@ -159,7 +173,8 @@ def _sources(mode: str, size: int, before: int, after: int) -> tuple[int, ...]:
 
 
 def _stretches(sources: tuple[int, ...]) -> list[tuple[slice, slice | None, int]]:
-    """`sources` cut into stretches, longest first: (outputs, inputs, step), step 1, -1, or 0 for a repeated input.
+    """`sources` cut into stretches, longest first: (outputs, inputs, step), step 1, -1, or 0 for a
+    repeated input.
 
     The inputs of a stretch of step -1 are given in rising order."""
     starts, step = [0], None
@@ -209,7 +224,9 @@ def _add_back(dy: Array, axis: int, sources: tuple[int, ...], size: int) -> Arra
     for i, (outputs, inputs, step) in enumerate(_stretches(sources) if sources else ()):
         part = dy[(*at, outputs)]
         if step == 0:
-            total = array.empty((*shape[:axis], *shape[axis + 1 :]), dy.dtype, device=array.device_of(dy))
+            total = array.empty(
+                (*shape[:axis], *shape[axis + 1 :]), dy.dtype, device=array.device_of(dy)
+            )
             run("reduce", part, out=total, geometry=reduce_geometry("sum", (axis,)))
             part = total.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
         elif step < 0:

@@ -28,7 +28,9 @@ class PixelShuffle(Function):
     def move(self, x: Array, inverse: bool) -> Array:
         r = self.factor
         *lead, c, h, w = x.shape
-        shape = (*lead, c * r * r, h // r, w // r) if inverse else (*lead, c // (r * r), h * r, w * r)
+        shape = (
+            (*lead, c * r * r, h // r, w // r) if inverse else (*lead, c // (r * r), h * r, w * r)
+        )
         y = array.empty_for((x,), shape, x.dtype)
         few, many = (x, y) if inverse else (y, x)
         run_array("pixel_shuffle", self.copy, few, many, inverse)
@@ -61,25 +63,28 @@ def _check_image(input: Any, op: str) -> None:
     check_tensor(input, "input", op)
     if input.ndim < 3:
         raise RuntimeError(
-            f"{op} expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
+            f"{op} expects input to have at least 3 dimensions, but got input with {input.ndim} "
+            f"dimension(s)"
         )
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
-    """(*, C * r * r, H, W) -> (*, C, H * r, W * r), r the upscale_factor; every dtype. RuntimeError where r*r does
-    not divide the channels. Shi et al. 2016, arXiv:1609.05158."""
+    """(*, C * r * r, H, W) -> (*, C, H * r, W * r), r the upscale_factor; every dtype. RuntimeError
+    where r*r does not divide the channels. Shi et al. 2016, arXiv:1609.05158."""
     _check_image(input, "pixel_shuffle")
     r = _positive(upscale_factor, "upscale_factor", "pixel_shuffle")
     if input.shape[-3] % (r * r):
         raise RuntimeError(
-            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, "
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square "
+            "of upscale_factor, "
             f"but input.size(-3)={input.shape[-3]} is not divisible by {r * r}"
         )
     return PixelShuffle(factor=r)(input)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """(*, C, H * r, W * r) -> (*, C * r * r, H, W), r the downscale_factor: the inverse of pixel_shuffle.
+    """(*, C, H * r, W * r) -> (*, C * r * r, H, W), r the downscale_factor: the inverse of
+    pixel_shuffle.
 
     RuntimeError where r does not divide height and width."""
     _check_image(input, "pixel_unshuffle")
@@ -116,14 +121,18 @@ class ChannelShuffle(Function):
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """(N, C, *): the channels of `groups` groups interleaved; every dtype. RuntimeError where groups does not divide
-    C, or without spatial axes. Zhang et al. 2018, arXiv:1707.01083."""
+    """(N, C, *): the channels of `groups` groups interleaved; every dtype. RuntimeError where
+    groups does not divide C, or without spatial axes. Zhang et al. 2018, arXiv:1707.01083."""
     check_tensor(input, "input", "channel_shuffle")
     if input.ndim < 3:
-        raise RuntimeError(f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(input.shape)}")
+        raise RuntimeError(
+            f"channel_shuffle expects input with > 2 dims, but got input with sizes "
+            f"{list(input.shape)}"
+        )
     number = _positive(groups, "groups", "channel_shuffle")
     if input.shape[1] % number:
         raise RuntimeError(
-            f"Number of channels must be divisible by groups. Got {input.shape[1]} channels and {number} groups."
+            f"Number of channels must be divisible by groups. Got {input.shape[1]} channels and "
+            f"{number} groups."
         )
     return ChannelShuffle(groups=number)(input)

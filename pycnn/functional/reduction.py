@@ -1,7 +1,8 @@
-"""Reductions with torch's names, dtypes, empty results and gradients: one call of the primitive `reduce` each.
+"""Reductions with torch's names, dtypes, empty results and gradients: one call of the primitive
+`reduce` each.
 
-`dim` is an int, a tuple of ints or None for every axis; negative counts from the back. IndexError for an axis out of
-range, RuntimeError for one named twice.
+`dim` is an int, a tuple of ints or None for every axis; negative counts from the back. IndexError
+for an axis out of range, RuntimeError for one named twice.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from ..geometry import reduce_geometry
 from ..tensor import Tensor, check_dim, tensor_method
 from . import elementwise as E
 from ._common import check_tensor
-from ._pointwise import as_floating, cast, pointwise
+from ._pointwise import as_floating, cast, pointwise, scalar_array
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "mean", "min", "norm",
-    "prod", "std", "std_mean", "sum", "var", "var_mean",
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "mean",
+    "min", "norm", "prod", "std", "std_mean", "sum", "var", "var_mean",
 ]  # fmt: skip
 
 Axes = tuple[int, ...]
@@ -110,7 +111,9 @@ class Mean(Sum):
     op = "mean"
 
     def backward(self, dy: Array) -> Array:
-        return super().backward(pointwise("div_scalar", dy, parameters=(builtins.max(self.count(), 1),)))
+        return super().backward(
+            pointwise("div_scalar", dy, parameters=(builtins.max(self.count(), 1),))
+        )
 
 
 def _store(out: Array, values: Array) -> Array:
@@ -146,16 +149,8 @@ class Extreme(Reduction):
             same = pointwise("logical_or", same, pointwise("logical_and", *both))
         count = reduced("count_nonzero", same, self.axes, True, dtype=dy.dtype)
         share = pointwise("div", self.kept(dy), count)
-        return pointwise("mul", pointwise("where", same, *_one_zero(dy), dtype=dy.dtype), share)
-
-
-def _one_zero(like: Array) -> tuple[Array, Array]:
-    values = []
-    for number in (1, 0):
-        a = array.empty((), like.dtype, device=array.device_of(like))
-        a[...] = number
-        values.append(a)
-    return values[0], values[1]
+        evenly = pointwise("where", same, scalar_array(1, dy), scalar_array(0, dy), dtype=dy.dtype)
+        return pointwise("mul", evenly, share)
 
 
 class Variance(Reduction):
@@ -171,7 +166,8 @@ class Variance(Reduction):
 
 
 class SelectAlong(Function):
-    """(values, indices) of the largest or smallest element along one axis; the gradient goes to the one picked."""
+    """(values, indices) of the largest or smallest element along one axis; the gradient goes to the
+    one picked."""
 
     op: str
     axis: int
@@ -191,7 +187,9 @@ class SelectAlong(Function):
         (indices,) = self.retained
         dx = array.empty(self.shape, dvalues.dtype, self.layout, array.device_of(dvalues))
         dx[...] = 0
-        return run_array("scatter", put_along, dx, indices, dvalues.reshape(indices.shape), self.axis)
+        return run_array(
+            "scatter", put_along, dx, indices, dvalues.reshape(indices.shape), self.axis
+        )
 
 
 def take_along(x: Array, indices: Array, axis: int) -> Array:
@@ -239,7 +237,8 @@ def sum(
 def mean(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None
 ) -> Tensor:
-    """The mean over `dim`; NaN over nothing. RuntimeError for integers unless a floating `dtype` is given."""
+    """The mean over `dim`; NaN over nothing. RuntimeError for integers unless a floating `dtype` is
+    given."""
     x, wanted = _operand(input, "mean", dtype)
     if x._data.dtype not in FLOATING:
         raise RuntimeError(
@@ -254,7 +253,8 @@ def mean(
 def prod(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
-    """The product along `dim` or of all elements; 1 over nothing. Integers and bools multiply in int64."""
+    """The product along `dim` or of all elements; 1 over nothing. Integers and bools multiply in
+    int64."""
     if isinstance(dim, (tuple, list)):
         raise TypeError(f"prod(): argument 'dim' must be int, not {type(dim).__name__}")
     x, wanted = _operand(input, "prod", dtype)
@@ -313,8 +313,11 @@ class min_result(NamedTuple):
     indices: Tensor
 
 
-def _check_sizes(op: str, input: Tensor, axes: Axes, dim: Any, without_dim: type[Exception]) -> None:
-    """IndexError if an axis to reduce is empty, `without_dim` if the whole tensor is and no axis was named."""
+def _check_sizes(
+    op: str, input: Tensor, axes: Axes, dim: Any, without_dim: type[Exception]
+) -> None:
+    """IndexError if an axis to reduce is empty, `without_dim` if the whole tensor is and no axis
+    was named."""
     shape = input._data.shape
     if dim is None or dim == ():
         if not input._data.size:
@@ -365,13 +368,15 @@ def _arg(op: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
 
 @tensor_method
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The index along `dim`, or in the flattened tensor, of the first largest element; NaN is the largest."""
+    """The index along `dim`, or in the flattened tensor, of the first largest element; NaN is the
+    largest."""
     return _arg("argmax", input, dim, keepdim)
 
 
 @tensor_method
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The index along `dim`, or in the flattened tensor, of the first smallest element; NaN is the smallest."""
+    """The index along `dim`, or in the flattened tensor, of the first smallest element; NaN is the
+    smallest."""
     return _arg("argmin", input, dim, keepdim)
 
 
@@ -389,15 +394,15 @@ def _max_or_min(op: str, input: Tensor, dim: Any, keepdim: bool, other: Any) -> 
 
 @tensor_method
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """max(input): the largest element. max(input, dim): (values, indices) along dim, the first of equal ones.
-    max(input, other): the elementwise maximum. NaN wins everywhere."""
+    """max(input): the largest element. max(input, dim): (values, indices) along dim, the first of
+    equal ones. max(input, other): the elementwise maximum. NaN wins everywhere."""
     return _max_or_min("max", input, dim, keepdim, other)
 
 
 @tensor_method
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """min(input): the smallest element. min(input, dim): (values, indices) along dim, the first of equal ones.
-    min(input, other): the elementwise minimum. NaN wins everywhere."""
+    """min(input): the smallest element. min(input, dim): (values, indices) along dim, the first of
+    equal ones. min(input, other): the elementwise minimum. NaN wins everywhere."""
     return _max_or_min("min", input, dim, keepdim, other)
 
 
@@ -427,7 +432,8 @@ def var(
     *,
     correction: float | None = None,
 ) -> Tensor:
-    """The sum of squared deviations from the mean over count - correction (1 if unbiased, else 0)."""
+    """The sum of squared deviations from the mean over count - correction (1 if unbiased, else
+    0)."""
     return _variance("var", input, dim, unbiased, keepdim, correction)
 
 
@@ -474,7 +480,8 @@ def std_mean(
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
-    """The vector p-norm over `dim`: (sum |x|^p)^(1/p), with p = inf, -inf and 0 as limits; "fro" is 2.
+    """The vector p-norm over `dim`: (sum |x|^p)^(1/p), with p = inf, -inf and 0 as limits; "fro" is
+    2.
 
     RuntimeError for integers. The gradient of the 2-norm at 0 is 0."""
     check_tensor(input, "input", "norm")

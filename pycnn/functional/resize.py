@@ -63,17 +63,21 @@ def interpolate(
 
     mode             nearest, nearest-exact, area: (N,C,W) and (N,C,H,W); linear: (N,C,W);
                      bilinear, bicubic: (N,C,H,W)
-    align_corners    linear, bilinear, bicubic: whether the corners' centres, rather than their outer edges, coincide
-    scale_factor     used as it is for the positions, unless `recompute_scale_factor`: then the ratio of sizes is
+    align_corners    linear, bilinear, bicubic: whether the corners' centres, rather than their
+                     outer edges, coincide
+    scale_factor     used as it is for the positions, unless `recompute_scale_factor`: then the
+                     ratio of sizes is
     antialias        bilinear, bicubic: widen the filter when shrinking, as Pillow does
 
-    Floating dtypes; nearest also takes uint8. Channels-last stays channels-last. ValueError, TypeError,
-    NotImplementedError and RuntimeError as torch raises them; five dimensions are not implemented."""
+    Floating dtypes; nearest also takes uint8. Channels-last stays channels-last. ValueError,
+    TypeError, NotImplementedError and RuntimeError as torch raises them; five dimensions are not
+    implemented."""
     check_tensor(input, "input", "interpolate")
     dims = input.ndim - 2
     if mode in ("nearest", "nearest-exact", "area") and align_corners is not None:
         raise ValueError(
-            "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic, "
+            "align_corners option can only be set with the interpolating modes: "
+            "linear | bilinear | bicubic, "
             f"got align_corners={align_corners} with mode={mode!r}"
         )
     if size is not None and scale_factor is not None:
@@ -128,7 +132,8 @@ def _repeated(value: Any, name: str, spatial: tuple[int, ...]) -> list[Any]:
         return [value] * len(spatial)
     if len(value) != len(spatial):
         raise ValueError(
-            f"Input and {name} must have the same number of spatial dimensions, but got input with spatial "
+            f"Input and {name} must have the same number of spatial dimensions, but got input "
+            f"with spatial "
             f"dimensions of {list(spatial)} and {name} {tuple(value)}"
         )
     return list(value)
@@ -146,5 +151,7 @@ def _scales(scale_factor: Any, spatial: tuple[int, ...]) -> list[Any]:
     values = _repeated(scale_factor, "scale_factor", spatial)
     for value in values:
         if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
-            raise TypeError(f"scale_factor: got {scale_factor!r}, expected a float or one per spatial dimension")
+            raise TypeError(
+                f"scale_factor: got {scale_factor!r}, expected a float or one per spatial dimension"
+            )
     return [float(value) for value in values]

@@ -12,6 +12,7 @@ from ..dispatch import run
 from ..geometry import SoftmaxGeometry, softmax_geometry
 from ..tensor import Tensor, check_dim, tensor_method
 from ._common import check_floating, check_tensor
+from .elementwise import neg
 
 __all__ = ["log_softmax", "softmax", "softmin"]
 
@@ -87,4 +88,4 @@ def softmin(
 ) -> Tensor:
     """softmax(-input, dim); arguments and errors as in `softmax`."""
     check_tensor(input, "input", "softmin")
-    return _softmax("softmin", -input, dim, dtype, False, _stacklevel)
+    return _softmax("softmin", neg(input), dim, dtype, False, _stacklevel)

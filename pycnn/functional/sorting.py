@@ -1,4 +1,5 @@
-"""Sorting, top-k and running sums along one dimension: array operations, with gradients that follow the elements.
+"""Sorting, top-k and running sums along one dimension: array operations, with gradients that follow
+the elements.
 
 NaN counts as the largest number, as in torch. Equal elements keep their order.
 """
@@ -36,13 +37,15 @@ def _order(x: Array, axis: int, descending: bool) -> Array:
     x = x.astype(dtypes.accumulation_dtype(x.dtype), copy=False)
     if not descending:
         return xp.argsort(x, axis=axis, kind="stable")
-    # a stable sort of the reversed array, read backwards, descends and keeps equal elements in order
+    # a stable sort of the reversed array, read backwards, descends and keeps equal elements in
+    # order
     backwards = xp.argsort(xp.flip(x, axis), axis=axis, kind="stable")
     return x.shape[axis] - 1 - xp.flip(backwards, axis)
 
 
 class Sorted(Function):
-    """(values, indices) of the first `count` elements in order; the gradient goes back where each came from."""
+    """(values, indices) of the first `count` elements in order; the gradient goes back where each
+    came from."""
 
     axis: int
     descending: bool
@@ -66,14 +69,18 @@ class Sorted(Function):
         return run_array("scatter", put_along, dx, indices, dvalues, self.axis)
 
 
-def _sorted(op: str, input: Tensor, dim: int, descending: bool, count: int | None) -> tuple[Tensor, Tensor]:
+def _sorted(
+    op: str, input: Tensor, dim: int, descending: bool, count: int | None
+) -> tuple[Tensor, Tensor]:
     check_tensor(input, "input", op)
     axis = check_dim(dim, input._data.ndim)
     size = input._data.shape[axis] if input._data.ndim else 1
     if count is None:
         count = size
     elif not 0 <= count <= size:
-        raise RuntimeError(f"{op}(): selected index k out of range: got {count}, expected 0 to {size}")
+        raise RuntimeError(
+            f"{op}(): selected index k out of range: got {count}, expected 0 to {size}"
+        )
     return Sorted(axis=axis, descending=bool(descending), count=count)(input)
 
 
@@ -145,7 +152,8 @@ class Cumprod(Function):
 
 
 def _cumprod_gradient(x: Array, dy: Array, axis: int) -> Array:
-    """dx_k = sum over i >= k of dy_i times the product of x_0 .. x_i without x_k; no division, so zeros are safe."""
+    """dx_k = sum over i >= k of dy_i times the product of x_0 .. x_i without x_k; no division, so
+    zeros are safe."""
     xp = array.xp(x)
     wide, dy64 = [xp.moveaxis(a.astype(dtypes.float64), axis, -1) for a in (x, dy)]
     out = xp.empty_like(wide)
@@ -160,7 +168,13 @@ def _scanned(op: str, function: type[Function], input: Tensor, dim: int, dtype: 
     check_tensor(input, "input", op)
     axis = check_dim(dim, input._data.ndim)
     known = input._data.dtype
-    wanted = dtypes.as_dtype(dtype) if dtype is not None else known if known in FLOATING else dtypes.int64
+    wanted = (
+        dtypes.as_dtype(dtype)
+        if dtype is not None
+        else known
+        if known in FLOATING
+        else dtypes.int64
+    )
     return function(axis=axis, dtype=wanted)(cast(input, wanted))
 
 

@@ -41,7 +41,7 @@ class LeNet5(nn.Module):
         return self.output(F.tanh(self.f6(x)))
 
 
-@register(channels=1, size=32, num_classes=10, paper="LeCun et al. 1998")
+@register(channels=1, size=32, parameters=61_706, num_classes=10, paper="LeCun et al. 1998")
 def lenet5(num_classes: int = 10, width: float = 1.0) -> LeNet5:
     """LeNet-5: 61,706 parameters at ten classes.
 

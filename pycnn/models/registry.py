@@ -19,6 +19,7 @@ class ModelEntry(NamedTuple):
     channels: int
     size: int  # height and width
     num_classes: int
+    parameters: int  # at width 1 and that many classes
     paper: str
 
 
@@ -26,13 +27,14 @@ _MODELS: dict[str, ModelEntry] = {}
 
 
 def register(
-    channels: int, size: int, paper: str, num_classes: int = 1000
+    channels: int, size: int, parameters: int, paper: str, num_classes: int = 1000
 ) -> Callable[[Constructor], Constructor]:
     """Decorator: enter a constructor under its own name."""
 
     def enter(constructor: Constructor) -> Constructor:
         name = constructor.__name__
-        _MODELS[name] = ModelEntry(name, constructor, channels, size, num_classes, paper)
+        entry = ModelEntry(name, constructor, channels, size, num_classes, parameters, paper)
+        _MODELS[name] = entry
         return constructor
 
     return enter

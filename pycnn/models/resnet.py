@@ -121,7 +121,7 @@ def _resnet(variant: str, num_classes: int, width: float) -> ResNet:
     return ResNet(variant, num_classes, width).to(memory_format=array.channels_last)
 
 
-@register(channels=3, size=224, paper="He et al. 2015")
+@register(channels=3, size=224, parameters=11_689_512, paper="He et al. 2015")
 def resnet18(num_classes: int = 1000, width: float = 1.0) -> ResNet:
     """ResNet-18: 11,689,512 parameters.
 
@@ -131,7 +131,7 @@ def resnet18(num_classes: int = 1000, width: float = 1.0) -> ResNet:
     return _resnet("resnet18", num_classes, width)
 
 
-@register(channels=3, size=224, paper="He et al. 2015")
+@register(channels=3, size=224, parameters=25_557_032, paper="He et al. 2015")
 def resnet50(num_classes: int = 1000, width: float = 1.0) -> ResNet:
     """ResNet-50: 25,557,032 parameters.
 

@@ -67,7 +67,7 @@ class VGG(nn.Module):
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
-@register(channels=3, size=224, paper="Simonyan, Zisserman 2014")
+@register(channels=3, size=224, parameters=138_357_544, paper="Simonyan, Zisserman 2014")
 def vgg16(num_classes: int = 1000, width: float = 1.0) -> VGG:
     """VGG-16, configuration D: 138,357,544 parameters. `width` scales the hidden layers too.
 

@@ -121,7 +121,7 @@ class Xception(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-@register(channels=3, size=299, paper="Chollet 2017")
+@register(channels=3, size=299, parameters=22_855_952, paper="Chollet 2017")
 def xception(num_classes: int = 1000, width: float = 1.0, keras: bool = False) -> Xception:
     """Xception: 22,855,952 parameters. `keras=True`: the original implementation's numerics.
 

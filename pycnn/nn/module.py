@@ -208,7 +208,6 @@ class Module:
             table = self.__dict__.get(kind, {})
             if name in table:
                 del table[name]
-                self._non_persistent_buffers_set.discard(name)
                 return
         object.__delattr__(self, name)
 
@@ -218,7 +217,6 @@ class Module:
         for kind in _KINDS:
             if kind != keep:
                 self.__dict__[kind].pop(name, None)
-        self._non_persistent_buffers_set.discard(name)
 
     def __dir__(self) -> list[str]:
         names = {*super().__dir__()}

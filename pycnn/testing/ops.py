@@ -235,10 +235,9 @@ class _Judge(NamedTuple):
 def _error(mine: np.ndarray, ref: np.ndarray, unit: Any) -> float:
     """The largest |mine - ref| / unit; infinite where only one is finite, or the signs differ."""
     a, b = mine.astype(np.float64), ref.astype(np.float64)
-    largest = float(np.finfo(np.float64).max)
     if mine.dtype.name in ("float16", "float32"):  # what overflows there is right to be infinite
         largest = float(np.finfo(mine.dtype).max)
-    b = np.where(abs(b) > largest, np.sign(b) * np.inf, b)
+        b = np.where(abs(b) > largest, np.copysign(np.inf, b), b)
     special = ~(np.isfinite(a) & np.isfinite(b))
     if not np.array_equal(a[special], b[special], equal_nan=True):
         return np.inf

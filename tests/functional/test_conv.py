@@ -11,6 +11,8 @@ from pycnn import functional as F
 
 from .parity import SEED, assert_equal, fresh, parity, same_error
 
+pytestmark = pytest.mark.smoke
+
 CONV2D = {
     "resnet stem": ((2, 3, 23, 21), (8, 3, 7, 7), {"stride": 2, "padding": 3}),
     "pointwise": ((2, 6, 5, 7), (4, 6, 1, 1), {}),

@@ -28,11 +28,17 @@ def test_gradient_is_the_mask():
         x = pycnn.from_numpy(fresh(4, 6, 5)).requires_grad_()
         y = drop(x, 0.4)
         y.backward(pycnn.from_numpy(np.ones((4, 6, 5))))
-        np.testing.assert_allclose(y.detach().numpy(), x.detach().numpy() * x.grad.numpy(), rtol=1e-15)
+        np.testing.assert_allclose(
+            y.detach().numpy(), x.detach().numpy() * x.grad.numpy(), rtol=1e-15
+        )
 
 
 def test_whole_channels():
-    for drop, shape in ((F.dropout2d, (20, 30, 2, 3)), (F.dropout1d, (20, 30, 4)), (F.dropout2d, (20, 30, 4))):
+    for drop, shape in (
+        (F.dropout2d, (20, 30, 2, 3)),
+        (F.dropout1d, (20, 30, 4)),
+        (F.dropout2d, (20, 30, 4)),
+    ):
         y = drop(ones(*shape), 0.5).detach().numpy().reshape(20, 30, -1)
         assert (y == y[..., :1]).all()
         assert 0.3 < (y[..., 0] == 0).mean() < 0.7
@@ -73,8 +79,12 @@ def test_no_op():
 
 def test_certain_loss():
     for drop in ("dropout", "dropout1d", "dropout2d"):
-        parity(lambda F, x, drop=drop: getattr(F, drop)(x, 1.0), (3, 4, 5)) if drop != "dropout2d" else None
-        parity(lambda F, x, drop=drop: getattr(F, drop)(x, 1), (3, 4, 5)) if drop == "dropout" else None
+        parity(
+            lambda F, x, drop=drop: getattr(F, drop)(x, 1.0), (3, 4, 5)
+        ) if drop != "dropout2d" else None
+        parity(
+            lambda F, x, drop=drop: getattr(F, drop)(x, 1), (3, 4, 5)
+        ) if drop == "dropout" else None
     parity(lambda F, x: F.dropout2d(x, 1.0), (3, 4, 5, 2))
     parity(lambda F, x: F.dropout(x, 1.0), np.array([np.nan, np.inf, -1.0]), gradients=False)
     parity(lambda F, x: F.dropout(x, 1.0), np.arange(3), gradients=False)

@@ -45,24 +45,34 @@ def test_dtypes():
 
 def test_errors():
     for arguments in (
-        {"kernel_size": 0}, {"kernel_size": 2, "stride": 0}, {"kernel_size": 2, "dilation": 0},
-        {"kernel_size": 2, "padding": -1}, {"kernel_size": 9}, {"kernel_size": (1, 2, 3)}, {"kernel_size": 2.0},
-        {"kernel_size": (2,)}, {"kernel_size": 2, "stride": (1, 2, 3)},
-    ):  # fmt: skip
+        {"kernel_size": 0},
+        {"kernel_size": 2, "stride": 0},
+        {"kernel_size": 2, "dilation": 0},
+        {"kernel_size": 2, "padding": -1},
+        {"kernel_size": 9},
+        {"kernel_size": (1, 2, 3)},
+        {"kernel_size": 2.0},
+        {"kernel_size": (2,)},
+        {"kernel_size": 2, "stride": (1, 2, 3)},
+    ):
         same_error(lambda F, x, a=arguments: F.unfold(x, **a), (2, 3, 5, 7))
     for shape in ((2, 0, 5, 7), (2, 3, 0, 7), (1, 2, 3, 5, 7)):
         same_error(lambda F, x: F.unfold(x, 2, padding=2), shape)
     with pytest.raises(RuntimeError, match="3D or 4D"):
         pycnn.functional.unfold(pycnn.from_numpy(fresh(5, 7)), 2)
     for arguments in (
-        {"output_size": 5, "kernel_size": 2}, {"output_size": (5, 8), "kernel_size": 2},
-        {"output_size": (5, 7), "kernel_size": 5}, {"output_size": (5, 7), "kernel_size": 0},
+        {"output_size": 5, "kernel_size": 2},
+        {"output_size": (5, 8), "kernel_size": 2},
+        {"output_size": (5, 7), "kernel_size": 5},
+        {"output_size": (5, 7), "kernel_size": 0},
         {"output_size": (5, 7), "kernel_size": 2, "stride": 0},
         {"output_size": (5, 7), "kernel_size": 2, "padding": -1},
-        {"output_size": (5, 7), "kernel_size": 2, "dilation": 0}, {"output_size": (1, 1), "kernel_size": 2},
-        {"output_size": (5, 7, 1), "kernel_size": 2}, {"output_size": (0, 7), "kernel_size": 2},
+        {"output_size": (5, 7), "kernel_size": 2, "dilation": 0},
+        {"output_size": (1, 1), "kernel_size": 2},
+        {"output_size": (5, 7, 1), "kernel_size": 2},
+        {"output_size": (0, 7), "kernel_size": 2},
         {"output_size": (5.0, 7.0), "kernel_size": 2},
-    ):  # fmt: skip
+    ):
         same_error(lambda F, x, a=arguments: F.fold(x, **a), (2, 12, 24))
     for shape in ((24,), (2, 0, 24), (1, 2, 12, 24), (2, 12, 0)):
         same_error(lambda F, x: F.fold(x, (5, 7), 2), shape)

@@ -71,7 +71,12 @@ ALL = BASIC | ADVANCED
 @pytest.mark.parametrize("name", ALL)
 def test_getitem(name):
     parity(lambda T, x: x[ALL[name](T)], SHAPE)
-    parity(lambda T, x: x.permute(1, 2, 0).permute(2, 0, 1)[ALL[name](T)], SHAPE, dtype="float32", rtol=1e-6)
+    parity(
+        lambda T, x: x.permute(1, 2, 0).permute(2, 0, 1)[ALL[name](T)],
+        SHAPE,
+        dtype="float32",
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -130,8 +135,15 @@ def test_setitem_of_memory_without_history():
 
 def test_setitem_casts_to_the_tensors_dtype():
     for value in (np.array([1.9, 2.9]), np.array([True, False])):
-        parity(lambda T, x, v: (x.__setitem__(0, v), x)[1], np.zeros((3, 2), np.int64), value, gradients=False)
-    parity(lambda T, x: (x.__setitem__(0, True), x)[1], np.zeros((3, 2), np.float32), gradients=False)
+        parity(
+            lambda T, x, v: (x.__setitem__(0, v), x)[1],
+            np.zeros((3, 2), np.int64),
+            value,
+            gradients=False,
+        )
+    parity(
+        lambda T, x: (x.__setitem__(0, True), x)[1], np.zeros((3, 2), np.float32), gradients=False
+    )
 
 
 def test_edits_of_views_after_views():
@@ -216,7 +228,15 @@ def test_scatter():
 
 def test_nonzero_and_masked_select():
     x = np.array([[0.0, 1.0, np.nan], [0.0, 0.0, -2.0]])
-    for a in (x, x > 0, np.array([0, 3, 0]), np.array(1.0), np.array(0.0), np.zeros((0, 3)), np.zeros((2, 3))):
+    for a in (
+        x,
+        x > 0,
+        np.array([0, 3, 0]),
+        np.array(1.0),
+        np.array(0.0),
+        np.zeros((0, 3)),
+        np.zeros((2, 3)),
+    ):
         parity(lambda T, x: T.nonzero(x), a, gradients=False)
         parity(lambda T, x: x.nonzero(as_tuple=True), a, gradients=False)
     parity(lambda T, x, m: T.masked_select(x, m), (2, 3), x > 0)

@@ -59,7 +59,9 @@ def test_dtypes(dtype):
     tolerance = FLOATS[dtype]
     assert_equal(x @ y, t @ u, tolerance, 10 * tolerance, "matmul")
     linear = pycnn.functional.linear(x, y.t(), z)
-    assert_equal(linear, torch.nn.functional.linear(t, u.t(), v), tolerance, 10 * tolerance, "linear")
+    assert_equal(
+        linear, torch.nn.functional.linear(t, u.t(), v), tolerance, 10 * tolerance, "linear"
+    )
     assert_equal(pycnn.addmm(z, x, y), torch.addmm(v, t, u), tolerance, 10 * tolerance, "addmm")
 
 
@@ -76,7 +78,12 @@ def test_addmm(beta, alpha):
     for shape in ((4,), (3, 4), (3, 1), (1,), ()):
         parity(lambda T, c, a, b: T.addmm(c, a, b, beta=beta, alpha=alpha), shape, (3, 5), (5, 4))
     for shape in ((2, 3, 4), (4,), (3, 1)):
-        parity(lambda T, c, a, b: T.baddbmm(c, a, b, beta=beta, alpha=alpha), shape, (2, 3, 5), (2, 5, 4))
+        parity(
+            lambda T, c, a, b: T.baddbmm(c, a, b, beta=beta, alpha=alpha),
+            shape,
+            (2, 3, 5),
+            (2, 5, 4),
+        )
 
 
 def test_addmm_does_not_read_what_beta_zero_drops():
@@ -91,7 +98,13 @@ def test_linear():
     parity(lambda F, x, w, b: F.linear(x.transpose(1, 2), w.t(), b), (2, 3, 5), (3, 4), (4,))
     parity(lambda F, x, w, b: F.linear(x, w, b), (2, 3), (4, 3), (1,))
     parity(lambda F, x, w, b: F.linear(x, w, b), (2, 0), (4, 0), (4,))
-    parity(lambda F, x, w, b: F.linear(x.flatten(1), w, b), (2, 3, 4, 5), (7, 60), (7,), channels_last=True)
+    parity(
+        lambda F, x, w, b: F.linear(x.flatten(1), w, b),
+        (2, 3, 4, 5),
+        (7, 60),
+        (7,),
+        channels_last=True,
+    )
 
 
 def test_linear_is_one_kernel_with_the_bias_in_it():
@@ -157,7 +170,14 @@ def test_einsum_forms():
     parity(lambda T, x, y: T.einsum(x, [0, 1], y, [1, 2], [2, 0]), (2, 3), (3, 4))
     parity(lambda T, x, y: T.einsum(x, [..., 0], y, [0, 1]), (5, 2, 3), (3, 4))
     parity(lambda T, x: T.einsum(x, [1, 0]), (2, 3))
-    parity(lambda T, x, y: T.einsum("ij,jk->ik", x.t(), y.t()), (3, 2), (4, 3), dtype="float32", rtol=1e-5, atol=1e-5)
+    parity(
+        lambda T, x, y: T.einsum("ij,jk->ik", x.t(), y.t()),
+        (3, 2),
+        (4, 3),
+        dtype="float32",
+        rtol=1e-5,
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,7 +213,9 @@ def test_einsum_errors(equation):
         lambda T, x: T.addmm(x, x, x),
         lambda T, x: x.expand(2, 2, 3) @ x.t().expand(3, 3, 2),
         lambda T, x: x.expand(2, 2, 3) @ x,
-        lambda T, x: T.nn.functional.linear(x, x[:, :2]) if T is torch else T.functional.linear(x, x[:, :2]),
+        lambda T, x: (
+            T.nn.functional.linear(x, x[:, :2]) if T is torch else T.functional.linear(x, x[:, :2])
+        ),
         lambda T, x: T.einsum("ij,jk", x, x),
         lambda T, x: T.einsum("ij,jk", x, 2),
         lambda T, x: T.einsum("ij"),
@@ -203,7 +225,10 @@ def test_errors(call):
     same_error(call, (2, 3))
 
 
-@pytest.mark.parametrize("case", [((2, 3), (4, 5), (4,)), ((2, 3), (4, 3), (5,)), ((), (4, 3), (4,)), ((2, 3), (2, 4, 3), (4,))])
+@pytest.mark.parametrize(
+    "case",
+    [((2, 3), (4, 5), (4,)), ((2, 3), (4, 3), (5,)), ((), (4, 3), (4,)), ((2, 3), (2, 4, 3), (4,))],
+)
 def test_linear_errors(case):
     same_error(lambda F, x, w, b: F.linear(x, w, b), *case)
 

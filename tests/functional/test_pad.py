@@ -22,10 +22,14 @@ def torch_raises(shape, pad, mode):
 
 
 def defined(mode, size, before, after):
-    """Where torch's answer is one: a circular pad wider than what a crop leaves reads memory never written, and torch
-    refuses an empty result in one axis only."""
+    """Where torch's answer is one: a circular pad wider than what a crop leaves reads memory never
+    written, and torch refuses an empty result in one axis only."""
     kept = size + min(before, 0) + min(after, 0)
-    return max(before, after) <= kept if mode == "circular" else mode == "constant" or size + before + after > 0
+    return (
+        max(before, after) <= kept
+        if mode == "circular"
+        else mode == "constant" or size + before + after > 0
+    )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -42,7 +46,14 @@ def test_one_axis(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_more_axes(mode):
-    for pads in ((1, 2, 3, 0), (0, 0, 2, 1), (2, -1, 1, 1), (-1, -2, 0, 3), (0, 0, 0, 0), (3, 3, 3, 3)):
+    for pads in (
+        (1, 2, 3, 0),
+        (0, 0, 2, 1),
+        (2, -1, 1, 1),
+        (-1, -2, 0, 3),
+        (0, 0, 0, 0),
+        (3, 3, 3, 3),
+    ):
         for shape in ((2, 3, 4, 5), (3, 4, 5)):
             parity(lambda F, x, pads=pads: F.pad(x, pads, mode=mode), shape)
         parity(lambda F, x, pads=pads: F.pad(x, pads, mode=mode), (2, 3, 4, 5), channels_last=True)
@@ -68,8 +79,12 @@ def test_dtypes(mode):
     x = np.arange(40).reshape(1, 2, 4, 5)
     for dtype in ("float32", "float16", "int64", "int32", "uint8"):
         parity(lambda F, x: F.pad(x, (2, 1, 0, 3), mode=mode), x.astype(dtype), gradients=False)
-    parity(lambda F, x: F.pad(x, (2, 1, 0, 3), mode=mode), x.astype(pycnn.bfloat16), gradients=False)
-    parity(lambda F, x: F.pad(x, (2, 1, 0, 3), mode=mode), x.astype("float32"), rtol=1e-6, atol=1e-6)
+    parity(
+        lambda F, x: F.pad(x, (2, 1, 0, 3), mode=mode), x.astype(pycnn.bfloat16), gradients=False
+    )
+    parity(
+        lambda F, x: F.pad(x, (2, 1, 0, 3), mode=mode), x.astype("float32"), rtol=1e-6, atol=1e-6
+    )
     boolean = lambda F, x: F.pad(x, (2, 1, 0, 3), mode=mode)
     if mode in ("constant", "circular"):
         parity(boolean, x > 20, gradients=False)
@@ -109,8 +124,14 @@ def test_unknown_mode():
 
 def test_strides():
     base = fresh(5, 4, 3, 6)
-    for view in (base.transpose(3, 2, 1, 0), base[::-1, ::2], np.broadcast_to(base[:1], (2, 4, 3, 6))):
+    for view in (
+        base.transpose(3, 2, 1, 0),
+        base[::-1, ::2],
+        np.broadcast_to(base[:1], (2, 4, 3, 6)),
+    ):
         for mode in MODES:
             y = pycnn.functional.pad(pycnn.from_numpy(view), (1, 2, 0, 1), mode=mode)
-            expected = torch.nn.functional.pad(torch.from_numpy(view.copy()), (1, 2, 0, 1), mode=mode)
+            expected = torch.nn.functional.pad(
+                torch.from_numpy(view.copy()), (1, 2, 0, 1), mode=mode
+            )
             np.testing.assert_array_equal(y.numpy(), expected.numpy())

@@ -8,13 +8,39 @@ import pycnn
 from .parity import fresh, parity, same_error
 
 CALLS = {
-    "pixel_shuffle": (lambda F, x, k: F.pixel_shuffle(x, k), [((2, 8, 3, 4), 2), ((2, 18, 1, 2), 3), ((4, 3, 5), 2),
-                      ((2, 3, 4, 3, 2), 2), ((2, 5, 3, 4), 1)]),
-    "pixel_unshuffle": (lambda F, x, k: F.pixel_unshuffle(x, k), [((2, 2, 6, 4), 2), ((2, 1, 3, 6), 3), ((3, 4, 6), 2),
-                        ((2, 3, 2, 4, 2), 2), ((2, 5, 3, 4), 1)]),
-    "channel_shuffle": (lambda F, x, k: F.channel_shuffle(x, k), [((2, 6, 3, 4), 2), ((2, 6, 3, 4), 3), ((2, 12, 5), 4),
-                        ((1, 4, 2, 2, 2), 2), ((2, 5, 3, 4), 1), ((2, 5, 3, 4), 5), ((0, 4, 2, 2), 2)]),
-}  # fmt: skip
+    "pixel_shuffle": (
+        lambda F, x, k: F.pixel_shuffle(x, k),
+        [
+            ((2, 8, 3, 4), 2),
+            ((2, 18, 1, 2), 3),
+            ((4, 3, 5), 2),
+            ((2, 3, 4, 3, 2), 2),
+            ((2, 5, 3, 4), 1),
+        ],
+    ),
+    "pixel_unshuffle": (
+        lambda F, x, k: F.pixel_unshuffle(x, k),
+        [
+            ((2, 2, 6, 4), 2),
+            ((2, 1, 3, 6), 3),
+            ((3, 4, 6), 2),
+            ((2, 3, 2, 4, 2), 2),
+            ((2, 5, 3, 4), 1),
+        ],
+    ),
+    "channel_shuffle": (
+        lambda F, x, k: F.channel_shuffle(x, k),
+        [
+            ((2, 6, 3, 4), 2),
+            ((2, 6, 3, 4), 3),
+            ((2, 12, 5), 4),
+            ((1, 4, 2, 2, 2), 2),
+            ((2, 5, 3, 4), 1),
+            ((2, 5, 3, 4), 5),
+            ((0, 4, 2, 2), 2),
+        ],
+    ),
+}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -45,7 +71,11 @@ def test_layout_and_views(name):
 def test_empty():
     """Shapes follow the rule; torch's own backward forgets it."""
     F = pycnn.functional
-    for few, many in (((0, 1, 4, 4), (0, 4, 2, 2)), ((2, 0, 4, 4), (2, 0, 2, 2)), ((2, 1, 0, 6), (2, 4, 0, 3))):
+    for few, many in (
+        ((0, 1, 4, 4), (0, 4, 2, 2)),
+        ((2, 0, 4, 4), (2, 0, 2, 2)),
+        ((2, 1, 0, 6), (2, 4, 0, 3)),
+    ):
         for f, shape, expected in ((F.pixel_unshuffle, few, many), (F.pixel_shuffle, many, few)):
             x = pycnn.from_numpy(np.zeros(shape)).requires_grad_()
             y = f(x, 2)

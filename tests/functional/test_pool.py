@@ -140,6 +140,7 @@ POOLS = [
     lambda F, x: F.max_pool2d(x, 2, return_indices=True),
     lambda F, x: F.max_pool2d(x, 3, 1, 1, return_indices=True),
     lambda F, x: F.max_pool2d(x, 2, 1, 1, 2, return_indices=True),
+    lambda F, x: F.max_pool2d(x, (1, 4), 1, (0, 2), (1, 2), return_indices=True),
     lambda F, x: F.adaptive_max_pool2d(x, (2, 3), return_indices=True),
     lambda F, x: F.adaptive_max_pool2d(x, 7, return_indices=True),
 ]

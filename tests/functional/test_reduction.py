@@ -32,7 +32,9 @@ def test_dims(op):
     parity(lambda T, x: getattr(x, op)(), (4,))
 
 
-@pytest.mark.parametrize("op", ["prod", "argmax", "argmin", "logsumexp", "max", "min", "any", "all", "count_nonzero"])
+@pytest.mark.parametrize(
+    "op", ["prod", "argmax", "argmin", "logsumexp", "max", "min", "any", "all", "count_nonzero"]
+)
 def test_one_dim(op):
     gradients = op in ("prod", "logsumexp", "max", "min")
     x = np.where(fresh(3, 4, 5) > 1, 0, fresh(3, 4, 5, seed=1)) if not gradients else fresh(3, 4, 5)
@@ -110,7 +112,11 @@ def test_empty(shape):
 def test_nan():
     a = np.array([[1.0, math.nan, 3.0, math.nan], [math.inf, 2.0, -math.inf, 0.0]])
     for op in ("sum", "mean", "prod", "var", "norm", "amax", "amin", "max", "min", "logsumexp"):
-        parity(lambda T, x, op=op: getattr(T, op)(x, 1), a, gradients=op in ("sum", "mean", "amax", "max", "min"))
+        parity(
+            lambda T, x, op=op: getattr(T, op)(x, 1),
+            a,
+            gradients=op in ("sum", "mean", "amax", "max", "min"),
+        )
     for op in ("max", "min"):
         parity(lambda T, x, op=op: getattr(T, op)(x), a)
     for op in ("argmax", "argmin", "any", "all", "count_nonzero"):
@@ -145,7 +151,12 @@ def test_product_of_zeros():
 
 
 def test_variance():
-    for keywords in ({"unbiased": False}, {"correction": 0}, {"correction": 2}, {"dim": 1, "correction": 0}):
+    for keywords in (
+        {"unbiased": False},
+        {"correction": 0},
+        {"correction": 2},
+        {"dim": 1, "correction": 0},
+    ):
         for op in ("var", "std"):
             parity(lambda T, x, op=op, k=keywords: getattr(T, op)(x, **k), (3, 4))
             parity(lambda T, x, op=op, k=keywords: getattr(T, f"{op}_mean")(x, **k), (3, 4))

@@ -160,7 +160,12 @@ def test_empty_and_zero_dimensional():
 
 
 def test_cat_promotes():
-    for a, b in (("float32", "int64"), ("float16", "float32"), ("bool", "uint8"), ("float16", "bfloat16")):
+    for a, b in (
+        ("float32", "int64"),
+        ("float16", "float32"),
+        ("bool", "uint8"),
+        ("float16", "bfloat16"),
+    ):
         dtypes = [pycnn.dtypes.as_dtype(d) for d in (a, b)]
         x, y = [np.ones((2, 3), d) for d in dtypes]
         parity(lambda T, x, y: T.cat([x, y]), x, y, gradients=False)
@@ -176,7 +181,9 @@ def test_cat_layout():
     last = [t.contiguous(memory_format=CL) for t in (a, b)]
     assert pycnn.cat(last, 1).is_contiguous(memory_format=CL)
     assert not pycnn.cat([a, last[1]], 1).is_contiguous(memory_format=CL)
-    assert all(p.is_contiguous(memory_format=CL) for p in pycnn.split_copy(pycnn.cat(last, 1), 3, 1))
+    assert all(
+        p.is_contiguous(memory_format=CL) for p in pycnn.split_copy(pycnn.cat(last, 1), 3, 1)
+    )
     parity(lambda T, x, y: T.cat([x, y], 1), (2, 3, 4, 5), (2, 1, 4, 5), channels_last=True)
 
 
@@ -212,12 +219,22 @@ def test_memory_formats():
             ours, theirs = call(x, CL), call(t, torch.channels_last)
             assert layout(ours) == layout(theirs), (C, H)
             np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
-    parity(lambda F, x: x.contiguous().transpose(1, 2).contiguous(), (2, 3, 4, 5), channels_last=True)
+    parity(
+        lambda F, x: x.contiguous().transpose(1, 2).contiguous(), (2, 3, 4, 5), channels_last=True
+    )
 
 
 def test_to_returns_self_where_nothing_changes():
     x = pycnn.randn(2, 3)
-    for y in (x.to("cpu"), x.to(pycnn.float32), x.to(x), x.float(), x.cpu(), x.contiguous(), x.type("float32")):
+    for y in (
+        x.to("cpu"),
+        x.to(pycnn.float32),
+        x.to(x),
+        x.float(),
+        x.cpu(),
+        x.contiguous(),
+        x.type("float32"),
+    ):
         assert y is x
     assert x.to("cpu", copy=True) is not x
     assert x.to("cpu", pycnn.float64).dtype == pycnn.float64
@@ -228,11 +245,17 @@ def test_to_returns_self_where_nothing_changes():
     assert x.type_as(x.double()).dtype == pycnn.float64
 
 
-@pytest.mark.parametrize("target", ["float", "double", "half", "bfloat16", "int", "long", "short", "char", "bool"])
+@pytest.mark.parametrize(
+    "target", ["float", "double", "half", "bfloat16", "int", "long", "short", "char", "bool"]
+)
 def test_casts(target):
     a = np.array([0.0, -0.0, 1.5, -1.5, 100.25, 0.1, -3.99])
     for source in ("float64", "float32", "float16", "bfloat16", "int64", "bool"):
-        parity(lambda T, x: getattr(x, target)(), a.astype(pycnn.dtypes.as_dtype(source)), gradients=False)
+        parity(
+            lambda T, x: getattr(x, target)(),
+            a.astype(pycnn.dtypes.as_dtype(source)),
+            gradients=False,
+        )
     special = np.array([np.nan, np.inf, -np.inf, 1e30])
     if target in ("float", "double", "half", "bfloat16", "bool"):
         parity(lambda T, x: getattr(x, target)(), special, gradients=False)

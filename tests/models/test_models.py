@@ -62,6 +62,7 @@ def test_every_model_has_a_reference():
 def test_parameter_counts_and_names_at_full_width(name):
     net, reference = get_model(name), get_reference(name)
     parameters, entries = COUNTS[name]
+    assert model_entry(name).parameters == parameters
     assert sum(p.numel() for p in net.parameters()) == parameters
     assert len(net.state_dict()) == entries
     assert shapes(net) == shapes(reference)

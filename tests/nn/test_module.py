@@ -156,6 +156,13 @@ def test_assignment_moves_a_name_between_tables():
     assert "conv" not in dict(net.named_children())
     net.shift = nn.Parameter(pycnn.ones(1))
     assert "shift" not in dict(net.named_buffers())
+    net.register_buffer("table", pycnn.zeros(1))
+    net.table = nn.ReLU()
+    assert "table" not in dict(net.named_buffers())
+    assert isinstance(net.table, nn.ReLU)
+    net.number = 3
+    net.number = nn.ReLU()
+    assert isinstance(net.number, nn.ReLU)
     net.conv2 = nn.ReLU()
     net.conv2 = None
     assert net.conv2 is None
@@ -449,6 +456,14 @@ class Listing(nn.Module):
         return self
 
 
+def test_backward_hook_does_not_hide_an_inplace_edit():
+    net = nn.ReLU(inplace=True)
+    net.register_full_backward_hook(lambda m, gi, go: None)
+    y = pycnn.ones(2, requires_grad=True).exp()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        net(y).sum().backward()
+
+
 def test_backward_hooks_prepend():
     net = nn.Linear(1, 1)
     order = []
@@ -468,7 +483,10 @@ def test_parameter():
     assert parameter.is_leaf
     assert not nn.Parameter(data, requires_grad=False).requires_grad
     assert not data.requires_grad
+    loss = (parameter * parameter).sum()
     data.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
     assert parameter.detach().numpy().sum() == 0
     assert repr(parameter).startswith("Parameter containing:\ntensor(")
     assert type(copy.deepcopy(parameter)) is nn.Parameter

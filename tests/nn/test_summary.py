@@ -52,6 +52,7 @@ def test_numbers():
     for name in ("conv", "norm", "up", "head.1"):
         assert rows[name].kernels, name
         assert all("/" in kernel for kernel in rows[name].kernels)
+    assert rows["head.0"].kernels == ()
 
 
 def test_kernel_column_follows_the_provider():

@@ -43,6 +43,8 @@ def detached_copy(t: torch.Tensor) -> torch.Tensor:
     as_dtype(t.dtype)
     if t.device.type != "cpu" or t.layout != torch.strided:
         raise Unconvertible(f"a {t.layout} tensor on {t.device}")
+    if t.ndim > 64:
+        raise Unconvertible("more dimensions than NumPy has")
     requires_grad = t.requires_grad
     t = t.detach().resolve_neg()
     storage = torch.empty(0, dtype=torch.uint8).set_(t.untyped_storage()).clone().untyped_storage()

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 import pycnn
 
 NETWORK = """
@@ -20,7 +22,7 @@ F.prelu F.relu F.relu6 F.selu F.silu F.softplus F.softsign F.softmin F.softmin.w
 softmax softmax.with_dtype log_softmax log_softmax.with_dtype
 F.dropout F.dropout2d
 F.interpolate.area F.interpolate.bicubic F.interpolate.bilinear F.interpolate.linear
-F.interpolate.nearest F.interpolate.nearest-exact F.upsample_bilinear F.upsample_nearest
+F.interpolate.nearest F.interpolate.nearest-exact
 F.pixel_shuffle F.pixel_unshuffle F.channel_shuffle
 F.pad.constant F.pad.reflect F.pad.replicate F.pad.replicate_negative F.pad.circular
 F.binary_cross_entropy F.binary_cross_entropy_with_logits F.cross_entropy F.huber_loss F.kl_div
@@ -38,8 +40,8 @@ __rdiv__ sum mean prod amax amin var var.unbiased std std.unbiased logsumexp arg
 max.reduction_no_dim max.reduction_with_dim min.reduction_no_dim min.reduction_with_dim all any
 count_nonzero topk sort argsort cumsum
 reshape view flatten permute transpose t squeeze squeeze.multiple unsqueeze expand expand_as repeat
-cat stack split split.list_args split_with_sizes chunk unbind flip roll narrow movedim unflatten
-broadcast_to view_as reshape_as gather index_select select __getitem__ tril triu
+cat stack split split.list_args chunk unbind flip roll narrow movedim unflatten
+broadcast_to view_as reshape_as gather index_select __getitem__ tril triu
 matmul mm bmm addmm addmm.decomposed einsum mv dot
 """.split()
 
@@ -70,7 +72,26 @@ EXCLUDED: tuple[Exclusion, ...] = (
         lambda s: bool(s.kwargs.get("sparse")),
         "sparse gradients are refused in a sentence",
     ),
-    ("sum mean prod", _has("mask"), "masked reductions belong to torch.masked"),
+    (
+        "F.interpolate.area F.interpolate.nearest F.interpolate.nearest-exact",
+        lambda s: s.input.ndim == 5,
+        "three spatial dimensions are not offered",
+    ),
+    (
+        "F.batch_norm",
+        lambda s: s.input.ndim < 2,
+        "an input without channels, which torch lets through only when it is empty",
+    ),
+    (
+        "gather",
+        lambda s: s.args[1].dtype == torch.uint8,
+        "torch lets an index of a wrong dtype through when it is empty",
+    ),
+    (
+        "narrow",
+        lambda s: isinstance(s.args[1], torch.Tensor) and s.args[1].dtype == torch.bool,
+        "True is taken for 1, as everywhere in Python",
+    ),
 )
 
 # entries whose gradients torch itself computes less exactly than float64, with what that costs
@@ -81,6 +102,8 @@ LOOSER = {
 # entries whose samples are not the arguments of the function of that name
 RENAMED: dict[str, Callable[..., Any]] = {
     "F.embedding": lambda weight, input, **kw: pycnn.functional.embedding(input, weight, **kw),
+    "where": lambda x, condition, other: pycnn.where(condition, x, other),
+    "einsum": lambda operands, equation: pycnn.einsum(equation, *operands),
     "__rdiv__": lambda x, y: pycnn.Tensor.__rtruediv__(x, y),
 }
 
@@ -91,6 +114,24 @@ def excluded(entry: str, sample: Any) -> str | None:
         if (entries == "*" or entry in entries.split()) and applies(sample):
             return reason
     return None
+
+
+def takes_numbers(case: Any) -> bool:
+    """Whether torch only refuses a plain number as an operand here: pycnn takes those."""
+    operands = (case.sample_input.input, *case.sample_input.args)
+    return case.error_type is Exception and any(isinstance(o, (int, float)) for o in operands)
+
+
+def settled(entry: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """topk with the elements its indices name instead of them: torch breaks ties by chance."""
+    if entry != "topk":
+        return function
+
+    def topk(x: Any, k: int, dim: int = -1, *flags: Any, **named: Any) -> Any:
+        values, indices = function(x, k, dim, *flags, **named)
+        return values, x.gather(dim, indices)
+
+    return topk
 
 
 def opinfo_key(info: Any) -> str:

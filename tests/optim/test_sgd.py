@@ -128,6 +128,25 @@ def test_step_keeps_gradients_and_layout():
     assert p.is_contiguous(memory_format=pycnn.channels_last)
 
 
+def test_momentum_buffer_is_not_the_gradient():
+    p = nn.Parameter(pycnn.zeros(2))
+    p.grad = pycnn.ones(2)
+    optimizer = optim.SGD([p], lr=1.0, momentum=0.5)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=False)
+    optimizer.step()
+    assert p.tolist() == [-1.5, -1.5]
+
+
+def test_read_only_parameter_is_refused():
+    values = np.ones(2, "float32")
+    values.flags.writeable = False
+    p = nn.Parameter(pycnn.from_numpy(values))
+    p.grad = pycnn.ones(2)
+    with pytest.raises(RuntimeError, match="read-only memory"):
+        optim.SGD([p], lr=1.0).step()
+
+
 def test_step_is_seen_by_a_pending_backward():
     p = nn.Parameter(pycnn.ones(3))
     loss = (p * p).sum()

@@ -1,13 +1,14 @@
-"""Activations and their derivatives: ops of the primitive `elementwise`, and the tail of every epilogue.
+"""Activations and their derivatives: ops of `elementwise`, and the tail of every epilogue.
 
-Computes   op <name>(x) and <name>_dgrad(dy, saved), saved being x or y as pycnn.functional.activation.SAVES says;
-           parameters follow the arrays, their defaults are the functionals'
+Computes   op <name>(x) and <name>_dgrad(dy, saved), saved being x or y as
+           pycnn.functional.activation.SAVES says; parameters follow the arrays, their defaults are
+           the functionals'
 Arrays     in accumulation dtype; elementwise.py converts, broadcasts and stores
 Numerics   derivatives at a kink and at NaN are PyTorch's; NaN propagates through every forward
-Source     GELU: Hendrycks and Gimpel 2016, arXiv:1606.08415; ELU: Clevert et al. 2015, arXiv:1511.07289;
-           SiLU: Ramachandran et al. 2017, arXiv:1710.05941; hard-swish: Howard et al. 2019, arXiv:1905.02244;
-           Mish: Misra 2019, arXiv:1908.08681; PReLU: He et al. 2015, arXiv:1502.01852;
-           GLU: Dauphin et al. 2016, arXiv:1612.08083
+Source     GELU: Hendrycks and Gimpel 2016, arXiv:1606.08415; ELU: Clevert et al. 2015,
+           arXiv:1511.07289; SiLU: Ramachandran et al. 2017, arXiv:1710.05941; hard-swish: Howard et
+           al. 2019, arXiv:1905.02244; Mish: Misra 2019, arXiv:1908.08681; PReLU: He et al. 2015,
+           arXiv:1502.01852; GLU: Dauphin et al. 2016, arXiv:1612.08083
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def leaky_relu_dgrad(xp: Any, dy: Array, saved: Array, slope: float = 0.01) -> A
     return xp.where(saved > 0, dy, dy * slope)
 
 
-def elu(xp: Any, x: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
+def elu(
+    xp: Any, x: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0
+) -> Array:
     """scale * x where x > 0, else scale * alpha * (exp(input_scale * x) - 1)"""
     negative = xp.expm1(xp.minimum(x, 0) * input_scale) * (alpha * scale)
     return xp.where(x > 0, x * scale, negative)
@@ -131,7 +134,9 @@ def softplus(xp: Any, x: Array, beta: float = 1.0, threshold: float = 20.0) -> A
     return xp.where(z > threshold, x, xp.log1p(xp.exp(xp.minimum(z, threshold))) / beta)
 
 
-def softplus_dgrad(xp: Any, dy: Array, x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+def softplus_dgrad(
+    xp: Any, dy: Array, x: Array, beta: float = 1.0, threshold: float = 20.0
+) -> Array:
     z = x * beta
     return xp.where(z > threshold, dy, dy * sigmoid(xp, z))
 
@@ -190,11 +195,40 @@ def glu_gate_dgrad(xp: Any, dy: Array, a: Array, gate: Array) -> Array:
 
 
 _OWN: tuple[Callable[..., Array], ...] = (
-    relu, relu_dgrad, relu6, relu6_dgrad, hardtanh, hardtanh_dgrad, leaky_relu, leaky_relu_dgrad, elu, elu_dgrad,
-    silu, silu_dgrad, hardsigmoid, hardsigmoid_dgrad, hardswish, hardswish_dgrad, gelu, gelu_dgrad, gelu_tanh,
-    gelu_tanh_dgrad, softplus, softplus_dgrad, mish, mish_dgrad, logsigmoid, logsigmoid_dgrad, softsign,
-    softsign_dgrad, prelu, prelu_dgrad, prelu_wgrad, glu, glu_gate_dgrad,
-)  # fmt: skip
+    relu,
+    relu_dgrad,
+    relu6,
+    relu6_dgrad,
+    hardtanh,
+    hardtanh_dgrad,
+    leaky_relu,
+    leaky_relu_dgrad,
+    elu,
+    elu_dgrad,
+    silu,
+    silu_dgrad,
+    hardsigmoid,
+    hardsigmoid_dgrad,
+    hardswish,
+    hardswish_dgrad,
+    gelu,
+    gelu_dgrad,
+    gelu_tanh,
+    gelu_tanh_dgrad,
+    softplus,
+    softplus_dgrad,
+    mish,
+    mish_dgrad,
+    logsigmoid,
+    logsigmoid_dgrad,
+    softsign,
+    softsign_dgrad,
+    prelu,
+    prelu_dgrad,
+    prelu_wgrad,
+    glu,
+    glu_gate_dgrad,
+)
 OPS.update({function.__name__: function for function in _OWN})
 
 # what an epilogue applies: f(xp, x) with default parameters, for the names of dispatch.ACTIVATIONS

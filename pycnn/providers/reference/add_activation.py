@@ -2,7 +2,8 @@
 
 Computes   out = activation(a + b), the activation geometry.op names, a key of ACTIVATION_FORWARD
 Arrays     a, b, out of one shape and dtype, any strides; out may be a or b
-Numerics   halves are widened to float32; the sum is not rounded before the activation, out once at the store
+Numerics   halves are widened to float32; the sum is not rounded before the activation, out once at
+           the store
 Traffic    a and b read once, out written once: two thirds of an add followed by an activation
 Source     He et al. 2015, arXiv:1512.03385, section 3.2
 """

@@ -19,8 +19,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ... import array
 from ...array import Array
 from ...dispatch import Epilogue, register
@@ -28,8 +26,7 @@ from ...dtypes import accumulation_dtype
 from ...geometry import BatchNormGeometry
 from .elementwise import op, widened
 from .epilogue import store
-
-quiet = np.errstate(all="ignore")
+from .quiet import quiet
 
 
 @op

@@ -1,7 +1,7 @@
 """Joining arrays along one axis, and cutting one into parts.
 
-Computes   concat: out = the inputs one after the other along geometry.axis; split: outputs = x cut there into
-           geometry.sizes
+Computes   concat: out = the inputs one after the other along geometry.axis
+           split: outputs = x cut there into geometry.sizes
 Arrays     inputs and outputs agree in every other dimension; any dtype and strides
 Numerics   exact
 Traffic    every element read once, written once
@@ -32,6 +32,8 @@ def concat(*inputs: Array, out: Array, geometry: ConcatGeometry, epilogue: None 
 
 
 @register("split", "reference", "direct")
-def split(x: Array, *, out: Sequence[Array], geometry: ConcatGeometry, epilogue: None = None) -> None:
+def split(
+    x: Array, *, out: Sequence[Array], geometry: ConcatGeometry, epilogue: None = None
+) -> None:
     for part, y in zip(_parts(x, geometry), out, strict=True):
         y[...] = part

@@ -43,6 +43,15 @@ def _grouped(module: Any, a: Array, groups: int, pixel_major: bool, dtype: Any) 
     return module.ascontiguousarray(a, dtype).reshape(n, groups, c // groups, h, w)
 
 
+def _accumulator(
+    module: Any, shape: tuple[int, ...], groups: int, pixel_major: bool, dtype: Any
+) -> Array:
+    """Zeros for an output of `shape` (N,C,H,W), in the order the taps work in."""
+    n, c, h, w = shape
+    split = (groups, c // groups)
+    return module.zeros((n, h, w, *split) if pixel_major else (n, *split, h, w), dtype)
+
+
 def _ungrouped(a: Array, pixel_major: bool) -> Array:
     """The inverse of `_grouped`, as a view (N,C,H,W)."""
     if pixel_major:
@@ -117,7 +126,7 @@ def fprop(
     x = _grouped(module, x, g.G, pixel_major, dtype)
     filters = _filters(module, w, g, dtype)
     product = _depthwise_product if g.is_depthwise else _product
-    y = _grouped(module, module.zeros(g.y_shape, dtype), g.G, pixel_major, dtype)
+    y = _accumulator(module, g.y_shape, g.G, pixel_major, dtype)
     for r, s, outputs, inputs in g.taps():
         target = _pixels(y, *outputs, pixel_major)
         target += product(module, _pixels(x, *inputs, pixel_major), filters[r, s], pixel_major)
@@ -134,7 +143,7 @@ def dgrad(
     dy = _grouped(module, dy, g.G, pixel_major, dtype)
     filters = _filters(module, w, g, dtype).swapaxes(-1, -2)
     product = _depthwise_product if g.is_depthwise else _product
-    dx = _grouped(module, module.zeros(g.x_shape, dtype), g.G, pixel_major, dtype)
+    dx = _accumulator(module, g.x_shape, g.G, pixel_major, dtype)
     for r, s, outputs, inputs in g.taps():
         target = _pixels(dx, *inputs, pixel_major)
         target += product(module, _pixels(dy, *outputs, pixel_major), filters[r, s], pixel_major)

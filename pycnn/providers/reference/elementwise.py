@@ -1,14 +1,15 @@
 """Elementwise ops: the table of what each op name means.
 
 Computes   out = op(*inputs; *parameters) after broadcasting
-Arrays     inputs of one dtype (masks of `where` and `masked_fill` are bool), any strides, broadcast against each
-           other; out has the broadcast shape and may be one of the inputs
+Arrays     inputs of one dtype (masks of `where` and `masked_fill` are bool), any strides, broadcast
+           against each other; out has the broadcast shape and may be one of the inputs
 Numerics   halves are widened to float32 and rounded once at the store; integers wrap
 Traffic    every input read once, out written once
 
-Names. `<op>` takes arrays; `<op>_scalar` takes one array and the number as parameter, `r<op>_scalar` with the number
-on the left. `<op>_dgrad` takes dy and what the op retained, `_dgrad_a` and `_dgrad_b` dy and both operands: the
-gradient of the op's inputs, by PyTorch's conventions at ties and kinks.
+Names. `<op>` takes arrays; `<op>_scalar` takes one array and the number as parameter,
+`r<op>_scalar` with the number on the left. `<op>_dgrad` takes dy and what the op retained,
+`_dgrad_a` and `_dgrad_b` dy and both operands: the gradient of the op's inputs, by PyTorch's
+conventions at ties and kinks.
 """
 
 from __future__ import annotations
@@ -268,7 +269,8 @@ def rpow_scalar_dgrad(xp: Any, dy: Array, x: Array, base: Any) -> Array:
 
 @op
 def prod_dgrad(xp: Any, dy: Array, x: Array, product: Array, zeros: Array) -> Array:
-    """dy times the product of the others: `product` is that of the non-zero elements, `zeros` counts the rest."""
+    """dy times the product of the others: `product` is the non-zero elements', `zeros` counts
+    the rest."""
     alone = (zeros == 1) & (x == 0)
     return dy * xp.where(zeros == 0, product / x, xp.where(alone, product, 0))
 

@@ -2,7 +2,7 @@
 
 Computes   erf(x) = 2/sqrt(pi) * integral of exp(-t^2) from 0 to x
 Arrays     x of any shape, float64; a new array comes back
-Numerics   five rational approximations by |x|: below 0.84375, below 1.25, below 1/0.35, below 6, beyond; error
+Numerics   five rational approximations by |x|: below 0.84375, 1.25, 1/0.35 and 6, and beyond; error
            below one unit in the last place. NaN propagates, erf(-0) = -0
 Source     Sun Microsystems' fdlibm, s_erf.c (1993); coefficients are quoted from it
 """
@@ -118,6 +118,8 @@ def erf(xp: Any, x: Array) -> Array:
         s = 1.0 / (t * t)
         # exp(-t^2) through z = t rounded to 32 bits fewer, whose square is exact
         z = (t.view(xp.uint64) & xp.uint64(0xFFFFFFFF00000000)).view(xp.float64)
-        r = xp.exp(-z * z - 0.5625) * xp.exp((z - t) * (z + t) + _polynomial(s, p) / _polynomial(s, q))
+        r = xp.exp(-z * z - 0.5625) * xp.exp(
+            (z - t) * (z + t) + _polynomial(s, p) / _polynomial(s, q)
+        )
         y[inside] = 1.0 - r / t
     return xp.copysign(y, x)

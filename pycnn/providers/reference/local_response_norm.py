@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ... import array
 from ...array import Array
 from ...dispatch import register
 from ...geometry import LocalResponseNormGeometry
 from .elementwise import widened
+from .quiet import quiet
 
 
 def _window_sum(xp: Any, a: Array, before: int, after: int) -> Array:
@@ -43,7 +42,7 @@ def _scale(xp: Any, x: Array, geometry: LocalResponseNormGeometry) -> Array:
 
 
 @register("local_response_norm_fprop", "reference", "direct")
-@np.errstate(all="ignore")
+@quiet
 def local_response_norm_fprop(
     x: Array, *, out: Array, geometry: LocalResponseNormGeometry, epilogue: None = None
 ) -> None:
@@ -53,7 +52,7 @@ def local_response_norm_fprop(
 
 
 @register("local_response_norm_dgrad", "reference", "direct")
-@np.errstate(all="ignore")
+@quiet
 def local_response_norm_dgrad(
     dy: Array,
     x: Array,

@@ -23,14 +23,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from ... import array
 from ...array import Array
 from ...dispatch import register
 from ...dtypes import FLOATING, accumulation_dtype
 from ...geometry import Pool2dGeometry, tap_span
 from .elementwise import widened
+from .quiet import quiet
 
 # (tap, the outputs it feeds, the inputs it reads)
 AxisTap = tuple[int, Any, Any]
@@ -81,7 +80,7 @@ def _least(dtype: Any, xp: Any) -> Any:
 
 
 @register("max_pool2d_fprop", "reference", "direct")
-@np.errstate(all="ignore")
+@quiet
 def max_pool2d_fprop(
     x: Array, *, out: tuple[Array, Array], geometry: Pool2dGeometry, epilogue: None = None
 ) -> None:
@@ -103,7 +102,7 @@ def max_pool2d_fprop(
 
 
 @register("max_pool2d_fprop", "reference", "naive")
-@np.errstate(all="ignore")
+@quiet
 def max_pool2d_fprop_naive(
     x: Array, *, out: tuple[Array, Array], geometry: Pool2dGeometry, epilogue: None = None
 ) -> None:
@@ -124,7 +123,7 @@ def max_pool2d_fprop_naive(
 
 
 @register("max_pool2d_dgrad", "reference", "direct")
-@np.errstate(all="ignore")
+@quiet
 def max_pool2d_dgrad(
     dy: Array, offsets: Array, *, out: Array, geometry: Pool2dGeometry, epilogue: None = None
 ) -> None:
@@ -137,7 +136,7 @@ def max_pool2d_dgrad(
 
 
 @register("max_pool2d_dgrad", "reference", "naive")
-@np.errstate(all="ignore")
+@quiet
 def max_pool2d_dgrad_naive(
     dy: Array, offsets: Array, *, out: Array, geometry: Pool2dGeometry, epilogue: None = None
 ) -> None:
@@ -193,7 +192,7 @@ def _divide(xp: Any, total: Array, divisors: Array) -> Array:
 
 
 @register("avg_pool2d_fprop", "reference", "direct")
-@np.errstate(all="ignore")
+@quiet
 def avg_pool2d_fprop(
     x: Array, *, out: Array, geometry: Pool2dGeometry, epilogue: None = None
 ) -> None:
@@ -206,7 +205,7 @@ def avg_pool2d_fprop(
 
 
 @register("avg_pool2d_fprop", "reference", "naive")
-@np.errstate(all="ignore")
+@quiet
 def avg_pool2d_fprop_naive(
     x: Array, *, out: Array, geometry: Pool2dGeometry, epilogue: None = None
 ) -> None:
@@ -221,7 +220,7 @@ def avg_pool2d_fprop_naive(
 
 
 @register("avg_pool2d_dgrad", "reference", "direct")
-@np.errstate(all="ignore")
+@quiet
 def avg_pool2d_dgrad(
     dy: Array, *, out: Array, geometry: Pool2dGeometry, epilogue: None = None
 ) -> None:
@@ -235,7 +234,7 @@ def avg_pool2d_dgrad(
 
 
 @register("avg_pool2d_dgrad", "reference", "naive")
-@np.errstate(all="ignore")
+@quiet
 def avg_pool2d_dgrad_naive(
     dy: Array, *, out: Array, geometry: Pool2dGeometry, epilogue: None = None
 ) -> None:

@@ -2,11 +2,12 @@
 
 Computes   out = op of x over geometry.axes, those axes dropped
 Arrays     x of any shape, dtype and strides; out has x's shape without the axes
-Numerics   float32 and halves are summed in float64 and rounded once at the store; integer and bool sums in int64;
-           NaN propagates through everything but any, all and count_nonzero; argmax and argmin take the first of
-           equal elements, and NaN as the extreme
+Numerics   float32 and halves are summed in float64 and rounded once at the store, integers and
+           bools in int64; NaN propagates through everything but any, all and count_nonzero;
+           argmax and argmin take the first of equal elements, and NaN as the extreme
 Traffic    x read once (twice by var, std, logsumexp), out written once
-Source     var: two passes, Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance"
+Source     var: two passes; Chan, Golub and LeVeque 1983, "Algorithms for computing the sample
+           variance", The American Statistician 37(3)
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
 """Resampling (N,C,H,W) to (N,C,P,Q): nearest, bilinear, bicubic, and their antialiased forms.
 
-Computes   y[n,c,p,q] = sum_{t,u} x[n, c, h(p,t), w(q,u)] * a(p,t) * b(q,u): every mode is a table of taps per axis.
-           The centre of output p lies at (p + 0.5) * scale - 0.5, with corners aligned at p * (H - 1) / (P - 1);
-           scale is H / P, or 1 / geometry.scale_h where one was given. The gradient is the transposed table.
+Computes   y[n,c,p,q] = sum_{t,u} x[n, c, h(p,t), w(q,u)] * a(p,t) * b(q,u): every mode is a table
+           of taps per axis. The centre of output p lies at (p + 0.5) * scale - 0.5, with corners
+           aligned at p * (H - 1) / (P - 1); scale is H / P, or 1 / geometry.scale_h where one was
+           given. The gradient is the transposed table.
 Arrays     x (N,C,H,W), y (N,C,P,Q) of one dtype, any strides; nearest also takes integers
-Numerics   tables in the accumulation dtype, nearest's in float32 for every dtype, as PyTorch's; halves are widened to
-           float32 and rounded once at the store; along W first, then along H; a gradient is summed in output order:
-           deterministic
-Source     bicubic: Keys 1981, "Cubic convolution interpolation for digital image processing", a = -0.75;
-           antialiasing (the filter stretched over the pixels it covers, a = -0.5) is Pillow's
+Numerics   tables in the accumulation dtype, nearest's in float32 for every dtype, as PyTorch's;
+           halves are widened to float32 and rounded once at the store; along W first, then along H;
+           a gradient is summed in output order: deterministic
+Source     bicubic: Keys 1981, "Cubic convolution interpolation for digital image processing", a =
+           -0.75; antialiasing (the filter stretched over the pixels it covers, a = -0.5) is
+           Pillow's
 """
 
 from __future__ import annotations
@@ -27,11 +29,13 @@ from .elementwise import widened
 
 
 class Taps(NamedTuple):
-    """One axis: output p is the sum over t of weight[p, t] * input[index[p, t]]; weight None is 1 throughout.
+    """One axis: output p is the sum over t of weight[p, t] * input[source[p, t]]; weight None is 1
+    throughout.
 
-    Rows of fewer taps than others are filled up with taps that do not count: `valid` is False there."""
+    Rows of fewer taps than others are filled up with taps that do not count: `valid` is False
+    there."""
 
-    index: np.ndarray
+    source: np.ndarray
     weight: np.ndarray | None
     valid: np.ndarray | None  # None where every tap counts
 
@@ -83,7 +87,9 @@ def _step(size: int, outputs: int, scale: float | None, dtype: np.dtype) -> Any:
 def _nearest(size: int, outputs: int, mode: str, scale: float | None) -> Taps:
     single = np.dtype("float32")
     offset = 0.5 if mode == "nearest-exact" else 0.0
-    position = np.arange(offset, outputs + offset).astype(single) * _step(size, outputs, scale, single)
+    position = np.arange(offset, outputs + offset).astype(single) * _step(
+        size, outputs, scale, single
+    )
     index = np.minimum(np.floor(position).astype(np.int64), size - 1)
     return Taps(index[:, None], None, None)
 
@@ -101,7 +107,8 @@ def _triangle(distance: np.ndarray) -> np.ndarray:
 
 
 def _antialiased(size: int, outputs: int, mode: str, step: Any, dtype: np.dtype) -> Taps:
-    """Taps of the filter stretched by the step when shrinking, cut off at the edges and normalised."""
+    """Taps of the filter stretched by the step when shrinking, cut off at the edges and
+    normalised."""
     real = dtype.type
     reach, kernel = (1, _triangle) if mode == "bilinear" else (2, lambda d: _keys(d, -0.5))
     stretch = max(step, real(1))
@@ -120,8 +127,8 @@ def _antialiased(size: int, outputs: int, mode: str, step: Any, dtype: np.dtype)
 
 def transposed(taps: Taps, size: int) -> Taps:
     """The taps of the adjoint: for every input element the outputs it feeds, in order."""
-    outputs, width = taps.index.shape
-    index = taps.index.ravel()
+    outputs, width = taps.source.shape
+    index = taps.source.ravel()
     output = np.repeat(np.arange(outputs), width)
     weight = None if taps.weight is None else taps.weight.ravel()
     if taps.valid is not None:
@@ -153,12 +160,12 @@ def tables(geometry: Resize2dGeometry, dtype: np.dtype, transpose: bool) -> tupl
 
 
 def gather(xp: Any, x: Array, taps: Taps, axis: int) -> Array:
-    """sum over t of weight[:, t] * x[index[:, t]] along `axis`, in x's dtype."""
+    """sum over t of weight[:, t] * x[source[:, t]] along `axis`, in x's dtype."""
     shape = [1] * x.ndim
     shape[axis] = -1
-    index = xp.asarray(taps.index)
+    index = xp.asarray(taps.source)
     total: Array = None
-    for t in range(taps.index.shape[1]):
+    for t in range(taps.source.shape[1]):
         term = xp.take(x, index[:, t], axis=axis)
         if taps.weight is not None:
             term *= xp.asarray(taps.weight[:, t]).astype(x.dtype).reshape(shape)
@@ -168,7 +175,7 @@ def gather(xp: Any, x: Array, taps: Taps, axis: int) -> Array:
         total = term if total is None else xp.add(total, term, out=total)
     if total is None:  # an input that feeds no output
         out_shape = list(x.shape)
-        out_shape[axis] = taps.index.shape[0]
+        out_shape[axis] = taps.source.shape[0]
         total = xp.zeros(out_shape, x.dtype)
     return total
 

@@ -41,14 +41,21 @@ def hardswish(x):
     return x * F.relu6(x + 3) / 6
 
 
-# op, its parameters, torch's, the size of forward's and derivative's terms, whether integers stay integers
+# op, its parameters, torch's, the size of forward's and derivative's terms, whether integers stay
+# integers
 UNARY = [
     ("leaky_relu", (), F.leaky_relu, None, None, False),
     ("leaky_relu", (2.0,), lambda x: F.leaky_relu(x, 2.0), None, None, True),
     ("leaky_relu", (-1.0,), lambda x: F.leaky_relu(x, -1.0), None, None, True),
     ("elu", (), F.elu, None, None, False),
-    ("elu", (0.5, 1.5, 2.0), lambda x: torch.where(x > 0, 1.5 * x, 0.75 * torch.expm1(2 * x)),
-     None, linear_size, False),
+    (
+        "elu",
+        (0.5, 1.5, 2.0),
+        lambda x: torch.where(x > 0, 1.5 * x, 0.75 * torch.expm1(2 * x)),
+        None,
+        linear_size,
+        False,
+    ),
     ("silu", (), F.silu, None, linear_size, False),
     ("hardswish", (), hardswish, torch.abs, linear_size, False),
     ("hardsigmoid", (), hardsigmoid, torch.ones_like, None, False),
@@ -59,22 +66,33 @@ UNARY = [
     ("mish", (), F.mish, None, linear_size, False),
     ("logsigmoid", (), F.logsigmoid, None, None, False),
     ("softsign", (), F.softsign, None, None, False),
-]  # fmt: skip
+]
 
 
 def _unary():
     for op, parameters, f, forward_size, derivative_size, exact in UNARY:
         name = " ".join([op, *map(str, parameters)])
         yield Case(
-            "elementwise", name, elementwise_geometry(op, parameters),
-            lambda draw: (draw(*SHAPE, scale=3),), f, depth=EXP, magnitude=forward_size, exact=exact,
-        )  # fmt: skip
+            "elementwise",
+            name,
+            elementwise_geometry(op, parameters),
+            lambda draw: (draw(*SHAPE, scale=3),),
+            f,
+            depth=EXP,
+            magnitude=forward_size,
+            exact=exact,
+        )
         op, _, rest = name.partition(" ")
         yield Case(
-            "elementwise", f"{op}_dgrad {rest}".strip(), elementwise_geometry(f"{op}_dgrad", parameters),
-            lambda draw: (draw(*SHAPE), draw(*SHAPE, scale=3)), derivative(f),
-            depth=EXP, magnitude=derivative_size, exact=exact,
-        )  # fmt: skip
+            "elementwise",
+            f"{op}_dgrad {rest}".strip(),
+            elementwise_geometry(f"{op}_dgrad", parameters),
+            lambda draw: (draw(*SHAPE), draw(*SHAPE, scale=3)),
+            derivative(f),
+            depth=EXP,
+            magnitude=derivative_size,
+            exact=exact,
+        )
 
 
 def _clipping():
@@ -83,43 +101,72 @@ def _clipping():
         ("relu", (), F.relu, lambda dy, y: _aten.threshold_backward(dy, y, 0)),
         ("relu6", (), F.relu6, lambda dy, y: _aten.hardtanh_backward(dy, y, 0, 6)),
         ("hardtanh", (), F.hardtanh, lambda dy, y: _aten.hardtanh_backward(dy, y, -1, 1)),
-        ("hardtanh", (-2.0, 3.0), lambda x: F.hardtanh(x, -2, 3), lambda dy, y: _aten.hardtanh_backward(dy, y, -2, 3)),
-    ):  # fmt: skip
+        (
+            "hardtanh",
+            (-2.0, 3.0),
+            lambda x: F.hardtanh(x, -2, 3),
+            lambda dy, y: _aten.hardtanh_backward(dy, y, -2, 3),
+        ),
+    ):
         name = " ".join([op, *map(str, parameters)])
         yield Case(
-            "elementwise", name, elementwise_geometry(op, parameters), lambda draw: (draw(*SHAPE, scale=3),), f
-        )  # fmt: skip
+            "elementwise",
+            name,
+            elementwise_geometry(op, parameters),
+            lambda draw: (draw(*SHAPE, scale=3),),
+            f,
+        )
         yield Case(
-            "elementwise", f"{name} dgrad", elementwise_geometry(f"{op}_dgrad", parameters),
-            lambda draw: (draw(*SHAPE), draw(*SHAPE, scale=3)), backward,
-        )  # fmt: skip
+            "elementwise",
+            f"{name} dgrad",
+            elementwise_geometry(f"{op}_dgrad", parameters),
+            lambda draw: (draw(*SHAPE), draw(*SHAPE, scale=3)),
+            backward,
+        )
 
 
 def _two_operands():
     channels = (1, 3, 1, 1)
     yield Case(
-        "elementwise", "prelu", elementwise_geometry("prelu"),
-        lambda draw: (draw(*SHAPE), draw(*channels)), lambda x, w: torch.where(x > 0, x, w * x),
-    )  # fmt: skip
+        "elementwise",
+        "prelu",
+        elementwise_geometry("prelu"),
+        lambda draw: (draw(*SHAPE), draw(*channels)),
+        lambda x, w: torch.where(x > 0, x, w * x),
+    )
     yield Case(
-        "elementwise", "prelu dgrad", elementwise_geometry("prelu_dgrad"),
+        "elementwise",
+        "prelu dgrad",
+        elementwise_geometry("prelu_dgrad"),
         lambda draw: (draw(*SHAPE), draw(*SHAPE), draw(*channels)),
         lambda dy, x, w: torch.where(x > 0, dy, w * dy),
-    )  # fmt: skip
+    )
     yield Case(
-        "elementwise", "prelu wgrad", elementwise_geometry("prelu_wgrad"),
-        lambda draw: (draw(*SHAPE), draw(*SHAPE)), lambda dy, x: torch.where(x > 0, 0, x * dy),
-    )  # fmt: skip
+        "elementwise",
+        "prelu wgrad",
+        elementwise_geometry("prelu_wgrad"),
+        lambda draw: (draw(*SHAPE), draw(*SHAPE)),
+        lambda dy, x: torch.where(x > 0, 0, x * dy),
+    )
     yield Case(
-        "elementwise", "glu", elementwise_geometry("glu"),
-        lambda draw: (draw(*SHAPE), draw(*SHAPE)), lambda a, b: a * torch.sigmoid(b), depth=EXP, exact=False,
-    )  # fmt: skip
+        "elementwise",
+        "glu",
+        elementwise_geometry("glu"),
+        lambda draw: (draw(*SHAPE), draw(*SHAPE)),
+        lambda a, b: a * torch.sigmoid(b),
+        depth=EXP,
+        exact=False,
+    )
     yield Case(
-        "elementwise", "glu gate dgrad", elementwise_geometry("glu_gate_dgrad"),
+        "elementwise",
+        "glu gate dgrad",
+        elementwise_geometry("glu_gate_dgrad"),
         lambda draw: (draw(*SHAPE), draw(*SHAPE), draw(*SHAPE)),
         lambda dy, a, b: dy * a * torch.sigmoid(b) * (1 - torch.sigmoid(b)),
-        depth=EXP, magnitude=lambda dy, a, b: (dy * a).abs(), exact=False,
-    )  # fmt: skip
+        depth=EXP,
+        magnitude=lambda dy, a, b: (dy * a).abs(),
+        exact=False,
+    )
 
 
 CASES = [*_unary(), *_clipping(), *_two_operands()]

@@ -68,13 +68,25 @@ def _cases(name, g):
     exact = g.mode.startswith("nearest") or name in ("same size", "no batch")
     spread = -(-g.P // g.H) * -(-g.Q // g.W) * 4  # outputs that one input can feed, generously
     yield Case(
-        "resize2d_fprop", name, g, lambda draw: (draw(*g.x_shape),), _resize(g),
-        depth=16, magnitude=None if exact else _largest(g.y_shape, 2.0), exact=exact,
-    )  # fmt: skip
+        "resize2d_fprop",
+        name,
+        g,
+        lambda draw: (draw(*g.x_shape),),
+        _resize(g),
+        depth=16,
+        magnitude=None if exact else _largest(g.y_shape, 2.0),
+        exact=exact,
+    )
     yield Case(
-        "resize2d_dgrad", name, g, lambda draw: (draw(*g.y_shape),), _gradient(g),
-        depth=spread * 4, magnitude=_largest(g.x_shape, spread), exact=exact,
-    )  # fmt: skip
+        "resize2d_dgrad",
+        name,
+        g,
+        lambda draw: (draw(*g.y_shape),),
+        _gradient(g),
+        depth=spread * 4,
+        magnitude=_largest(g.x_shape, spread),
+        exact=exact,
+    )
 
 
 CASES = [case for name, g in GEOMETRIES.items() for case in _cases(name, g)]

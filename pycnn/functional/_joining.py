@@ -1,0 +1,261 @@
+"""Joining tensors along a dimension, and cutting one into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import array, dtypes
+from ..array import Array
+from ..autograd import Function
+from ..dispatch import run
+from ..geometry import ConcatGeometry
+from ..tensor import Tensor, check_dim, tensor_method
+from ._common import check_tensor
+from ._pointwise import cast
+from ._reshaping import expanded, reshape, transpose, unsqueeze
+from ._views import BasicIndex, sizes_of
+
+
+class Concat(Function):
+    """Arrays joined along an axis; each gradient is its part of dy, a view."""
+
+    geometry: ConcatGeometry
+
+    def forward(self, *inputs: Array) -> Array:
+        axis = self.geometry.axis
+        shape = list(inputs[0].shape)
+        shape[axis] = sum(self.geometry.sizes)
+        keep = array.contiguous_format
+        if all(array.memory_format(x) == array.channels_last for x in inputs):
+            keep = array.channels_last
+        out = array.empty(shape, inputs[0].dtype, keep, array.device_of(inputs[0]))
+        array.xp(*inputs)
+        return run("concat", *inputs, out=out, geometry=self.geometry)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        lead = (slice(None),) * self.geometry.axis
+        gradients: list[Array | None] = []
+        start = 0
+        for size, wanted in zip(self.geometry.sizes, self.wants, strict=True):
+            gradients.append(dy[(*lead, slice(start, start + size))] if wanted else None)
+            start += size
+        return tuple(gradients)
+
+
+def _tensor_list(tensors: Any, op: str) -> list[Tensor]:
+    if not isinstance(tensors, (tuple, list)):
+        raise TypeError(
+            f"{op}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
+            f"{type(tensors).__name__}"
+        )
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}"
+            )
+    return list(tensors)
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors joined along `dim`, in their common dtype; channels-last if all of them are.
+
+    They agree in every other dimension, else RuntimeError; one-dimensional tensors without elements
+    are skipped, as torch does. ValueError for an empty list."""
+    items = _tensor_list(tensors, "cat")
+    if not items:
+        raise ValueError("cat(): expected a non-empty list of Tensors")
+    for i, x in enumerate(items):
+        if not x._data.ndim:
+            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
+    dtype = items[0]._data.dtype
+    if any(x._data.dtype != dtype for x in items):
+        dtype = dtypes.result_type(*items)
+    parts = [x for x in items if x._data.shape != (0,)] or items[:1]
+    shape = parts[0]._data.shape
+    axis = check_dim(dim, len(shape))
+    for i, x in enumerate(parts):
+        other = x._data.shape
+        if len(other) != len(shape):
+            raise RuntimeError(
+                f"Tensors must have same number of dimensions: got {len(shape)} and {len(other)}"
+            )
+        for d, (size, expected) in enumerate(zip(other, shape, strict=True)):
+            if d != axis and size != expected:
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {axis}. Expected size "
+                    f"{expected} but got "
+                    f"size {size} for tensor number {i} in the list."
+                )
+    geometry = ConcatGeometry(axis, tuple([x._data.shape[axis] for x in parts]))
+    return Concat(geometry=geometry)(*[cast(x, dtype) for x in parts])
+
+
+concat = cat
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape joined along a new dimension. RuntimeError for an empty list or unequal
+    shapes."""
+    items = _tensor_list(tensors, "stack")
+    if not items:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    shape = items[0]._data.shape
+    for i, x in enumerate(items):
+        if x._data.shape != shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
+                f"{list(x._data.shape)} at entry {i}"
+            )
+    axis = check_dim(dim, len(shape) + 1)
+    return cat([unsqueeze(x, axis) for x in items], axis)
+
+
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
+    """Coordinate grids of 1-D tensors: "ij" (the default) varies the first along rows, "xy" along
+    columns."""
+    items = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    if indexing not in (None, "ij", "xy"):
+        raise RuntimeError(
+            f'meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+        )
+    for x in items:
+        check_tensor(x, "tensors", "meshgrid")
+        if x.ndim > 1:
+            raise RuntimeError(
+                f"meshgrid: Expected 0D or 1D tensor in the tensor list but got: {x.ndim}D"
+            )
+    count = len(items)
+    shape = tuple(x.numel() for x in items)
+    grids = []
+    for i, x in enumerate(items):
+        line = reshape(x, (1,) * i + (-1,) + (1,) * (count - 1 - i))
+        grid = expanded(line, shape)
+        grids.append(transpose(grid, 0, 1) if indexing == "xy" and count > 1 else grid)
+    return tuple(grids)
+
+
+# --- cutting --------------------------------------------------------------------------------------
+
+
+def _cut(input: Tensor, axis: int, start: int, length: int) -> Tensor:
+    return BasicIndex(key=((slice(None),) * axis + (slice(start, start + length),)))(input)
+
+
+@tensor_method
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """The `length` elements from `start` along `dim`, as a view."""
+    check_tensor(input, "input", "narrow")
+    if not input._data.ndim:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    axis = check_dim(dim, input._data.ndim)
+    size = input._data.shape[axis]
+    start = int(start)
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -size <= start <= size:
+        raise IndexError(
+            f"start out of range (expected to be in range of [-{size}, {size}], but got {start})"
+        )
+    start += size if start < 0 else 0
+    if start + length > size:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return _cut(input, axis, start, length)
+
+
+def _split_sizes(
+    input: Tensor, split_size_or_sections: Any, dim: int
+) -> tuple[int, tuple[int, ...]]:
+    """(axis, the length of every part)."""
+    check_tensor(input, "input", "split")
+    if not input._data.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    axis = check_dim(dim, input._data.ndim)
+    size = input._data.shape[axis]
+    if isinstance(split_size_or_sections, (tuple, list)):
+        sections = sizes_of((split_size_or_sections,), "split_size_or_sections", "split")
+        if any(s < 0 for s in sections):
+            raise RuntimeError(
+                "split_with_sizes expects split_sizes have only non-negative entries, "
+                f"but got split_sizes={list(sections)}"
+            )
+        if sum(sections) != size:
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's "
+                "size at dimension "
+                f"{axis}), but got split_sizes={list(sections)}"
+            )
+        return axis, sections
+    (step,) = sizes_of((split_size_or_sections,), "split_size_or_sections", "split")
+    if step < 0:
+        raise RuntimeError(f"split expects split_size be non-negative, but got split_size={step}")
+    if step == 0 and size:
+        raise RuntimeError(
+            f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}"
+        )
+    if not size:
+        return axis, (0,)
+    return axis, tuple([min(step, size - start) for start in range(0, size, step)])
+
+
+@tensor_method
+def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of input along `dim`: parts of one size (the last may be smaller), or of the sizes
+    listed."""
+    axis, sections = _split_sizes(input, split_size_or_sections, dim)
+    parts = []
+    start = 0
+    for length in sections:
+        parts.append(_cut(input, axis, start, length))
+        start += length
+    return tuple(parts)
+
+
+class Split(Function):
+    """An array cut along an axis into new arrays; the gradient joins theirs."""
+
+    geometry: ConcatGeometry
+
+    def forward(self, x: Array) -> tuple[Array, ...]:
+        lead, tail = x.shape[: self.geometry.axis], x.shape[self.geometry.axis + 1 :]
+        out = tuple(
+            [array.empty_like(x, shape=(*lead, size, *tail)) for size in self.geometry.sizes]
+        )
+        self.shape = x.shape
+        return run("split", x, out=out, geometry=self.geometry)
+
+    def backward(self, *dys: Array) -> Array:
+        return run(
+            "concat", *dys, out=array.empty_like(dys[0], shape=self.shape), geometry=self.geometry
+        )
+
+
+@tensor_method
+def split_copy(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """As split, but new tensors in one pass: dense parts for kernels that want them."""
+    axis, sections = _split_sizes(input, split_size, dim)
+    return Split(geometry=ConcatGeometry(axis, sections))(input)
+
+
+@tensor_method
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` views of input along `dim`, of equal size but for the last."""
+    check_tensor(input, "input", "chunk")
+    if not input._data.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if chunks < 1:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    axis = check_dim(dim, input._data.ndim)
+    size = input._data.shape[axis]
+    return split(input, -(-size // chunks) if size else [0] * chunks, axis)
+
+
+@tensor_method
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The slices of input along `dim`, as views without that dimension."""
+    check_tensor(input, "input", "unbind")
+    if not input._data.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    axis = check_dim(dim, input._data.ndim)
+    lead = (slice(None),) * axis
+    return tuple([BasicIndex(key=(*lead, i))(input) for i in range(input._data.shape[axis])])

@@ -1,0 +1,48 @@
+"""Cases of concat and split: the same parts, joined and cut, along every axis."""
+
+from __future__ import annotations
+
+import torch
+
+from pycnn.geometry import ConcatGeometry
+
+from ..harness import FLOATS, Case
+
+DTYPES = (*FLOATS, "int64", "bool")
+
+# name, shape without the axis' size, axis, sizes
+_PARTS = [
+    ("channels", (2, 0, 5, 7), 1, (3, 1, 4)),
+    ("batch", (0, 3, 5, 7), 0, (2, 3)),
+    ("height", (2, 3, 0, 7), 2, (4, 2)),
+    ("width", (2, 3, 5, 0), 3, (1, 6, 2)),
+    ("one part", (2, 0, 5, 7), 1, (3,)),
+    ("an empty part", (2, 0, 3), 1, (2, 0, 1)),
+    ("empty parts", (0, 0, 3), 1, (2, 2)),
+    ("many parts", (2, 0), 1, (1,) * 17),
+    ("a vector", (0,), 0, (5, 3)),
+    ("past a block", (2, 0, 40), 1, (129, 151)),
+]
+
+
+def _shapes(shape, axis, sizes):
+    return [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
+
+
+def _cases():
+    for name, shape, axis, sizes in _PARTS:
+        geometry = ConcatGeometry(axis, sizes)
+        shapes = _shapes(shape, axis, sizes)
+        whole = (*shape[:axis], sum(sizes), *shape[axis + 1 :])
+        yield Case(
+            "concat", name, geometry,
+            lambda draw, shapes=shapes: tuple(draw(*s) for s in shapes),
+            lambda *parts, axis=axis: torch.cat(parts, axis), dtypes=DTYPES,
+        )  # fmt: skip
+        yield Case(
+            "split", name, geometry, lambda draw, whole=whole: (draw(*whole),),
+            lambda x, axis=axis, sizes=sizes: torch.split(x, sizes, axis), dtypes=DTYPES,
+        )  # fmt: skip
+
+
+CASES = list(_cases())

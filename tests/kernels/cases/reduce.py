@@ -1,0 +1,111 @@
+"""Cases of reduce: every op over leading, trailing, several and all axes."""
+
+from __future__ import annotations
+
+import torch
+
+from pycnn.geometry import reduce_geometry
+
+from ..harness import Case
+
+SHAPE = (3, 4, 5, 6)
+AXES = [(1,), (3,), (0, 2, 3), (0, 1, 2, 3), ()]
+FEW = [(1,), (0, 2, 3)]
+
+
+def _over(f):
+    """f(x, axes) in torch; no axes at all leave x as it is."""
+    return lambda axes: lambda x: f(x, axes) if axes else f(x[None], 0)
+
+
+def _count(axes, shape=SHAPE):
+    number = 1
+    for axis in axes:
+        number *= shape[axis]
+    return number
+
+
+def _flat(f):
+    """argmax and argmin of several axes: the position within them, row-major."""
+
+    def over(axes):
+        def oracle(x):
+            kept = [i for i in range(x.ndim) if i not in axes]
+            moved = x.permute(*kept, *axes)
+            return f(moved.reshape(*moved.shape[: len(kept)], -1), -1)
+
+        return oracle
+
+    return over
+
+
+def _prod(x, axes):
+    for axis in sorted((axes,) if isinstance(axes, int) else axes, reverse=True):
+        x = x.prod(axis)
+    return x
+
+
+# op, torch's by axes, the axes tried, the size of the terms, whether integers stay integers
+_OPS = [
+    ("sum", _over(torch.sum), AXES, lambda x: x * x, True),
+    ("mean", _over(torch.mean), FEW, lambda x: x * x, False),
+    ("prod", _over(_prod), [(1,), (1, 3), ()], None, False),
+    ("amax", _over(torch.amax), AXES, None, True),
+    ("amin", _over(torch.amin), AXES, None, True),
+    ("any", _over(torch.any), AXES, None, True),
+    ("all", _over(torch.all), AXES, None, True),
+    ("count_nonzero", _over(torch.count_nonzero), AXES, None, True),
+    ("argmax", _flat(torch.argmax), AXES[:4], None, True),
+    ("argmin", _flat(torch.argmin), AXES[:4], None, True),
+    ("norm", _over(lambda x, axes: torch.linalg.vector_norm(x, 2, axes)), FEW, None, False),
+    ("norm1", _over(lambda x, axes: x.abs().sum(axes)), FEW, None, True),
+    ("logsumexp", _over(torch.logsumexp), FEW, lambda x: 1 + x * x, False),
+]
+
+
+def _magnitude(size, axes):
+    if size is None:
+        return None
+    return lambda x: torch.sqrt(size(x).sum(axes)) if axes else torch.sqrt(size(x))
+
+
+def _cases():
+    for op, f, several, size, exact in _OPS:
+        for axes in several:
+            yield Case(
+                "reduce", f"{op} over {axes}", reduce_geometry(op, axes),
+                lambda draw: (draw(*SHAPE),), f(axes), depth=max(_count(axes), 1),
+                magnitude=_magnitude(size, axes), exact=exact,
+            )  # fmt: skip
+    for op, f in (("var", torch.var), ("std", torch.std)):
+        for correction in (0.0, 1.0, 2.0):
+            for axes in ((1,), (0, 2, 3)):
+                yield Case(
+                    "reduce", f"{op} over {axes} less {correction:g}",
+                    reduce_geometry(op, axes, correction), lambda draw: (draw(*SHAPE),),
+                    lambda x, f=f, a=axes, c=correction: f(x, a, correction=c),
+                    depth=_count(axes), exact=False,
+                )  # fmt: skip
+
+
+def _sums(name, shape, axes, **options):
+    return Case(
+        "reduce", f"sum {name}", reduce_geometry("sum", axes), lambda draw: (draw(*shape),),
+        lambda x: x.sum(axes), depth=max(_count(axes, shape), 1),
+        magnitude=lambda x: torch.sqrt((x * x).sum(axes)), **options,
+    )  # fmt: skip
+
+
+CASES = [
+    *_cases(),
+    _sums("of nothing", (3, 0, 2), (1,)),
+    _sums("of no rows", (0, 3), (1,)),
+    _sums("of one element", (1,), (0,)),
+    _sums("of a long row", (3, 5003), (1,)),
+    _sums("of a tall column", (5003, 3), (0,)),
+    _sums("of apart axes", (7, 3, 5, 2, 3), (0, 2, 4)),
+    Case(
+        "reduce", "sum of integers", reduce_geometry("sum", (1,)), lambda draw: (draw(3, 40),),
+        lambda x: x.sum(1), dtypes=("int32", "int64", "uint8", "bool"),
+    ),
+]  # fmt: skip

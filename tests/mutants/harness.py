@@ -1,0 +1,140 @@
+"""Mutants: small faults put into pycnn, each with the test that must find it.
+
+A family lists its own in tests/mutants/<family>.py:
+
+    MUTANTS = [
+        Mutant("pycnn/geometry.py", "offset = tap * dilation - pad", "offset = tap - pad",
+               killer="conv2d_fprop-uneven_dilation"),
+    ]
+
+`old` must occur exactly once in the file (or `count` times, all replaced). `killer` is one word, a
+part of a kernel case's name `<primitive>-<case>`, which runs test_exact and test_oracle on those
+cases; or several words, an expression for pytest's -k on those two tests; or pytest's arguments,
+beginning with "tests/" (a node id, or a file and -k ...).
+
+A mutant is applied to a temporary copy of the tree, never to the tree itself; its killer runs on
+that copy. It is killed if a test fails; a killer that selects no test, or a mutant that cannot be
+imported, is an error. `python -m tests.mutants [words]` prints the verdicts as a table.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT = 120.0  # seconds; a mutant that hangs is found by whoever waits for it
+
+
+@dataclass(frozen=True)
+class Mutant:
+    file: str
+    old: str
+    new: str
+    killer: str
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).stem}: {_squeeze(self.old)} -> {_squeeze(self.new)}"
+
+    def apply(self, source: str) -> str:
+        """The mutated source; ValueError where `old` is not there as often as it should be."""
+        found = source.count(self.old)
+        if found != self.count:
+            raise ValueError(f"{self.file}: expected {self.count} x {self.old!r}, found {found}")
+        return source.replace(self.old, self.new)
+
+    def pytest_arguments(self) -> tuple[list[str], dict[str, str]]:
+        """(arguments, environment) of the killer."""
+        if self.killer.startswith("tests/"):
+            return shlex.split(self.killer), {}
+        words = self.killer.split()
+        cases = {"PYCNN_TEST_CASES": self.killer} if len(words) == 1 else {}
+        tests = [f"tests/kernels/test_kernels.py::{name}" for name in ("test_exact", "test_oracle")]
+        return [*tests, *([] if cases else ["-k", self.killer])], cases
+
+
+def _squeeze(text: str, width: int = 40) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def collect() -> list[Mutant]:
+    """The mutants of every module beside this one that lists any."""
+    package = __name__.rpartition(".")[0]
+    mutants: list[Mutant] = []
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        if not module.name.startswith(("harness", "server", "test_", "__")):
+            mutants += importlib.import_module(f"{package}.{module.name}").MUTANTS
+    return mutants
+
+
+class Copy:
+    """A temporary copy of the tree, and a process that runs tests on it."""
+
+    def __init__(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="pycnn-mutants-"))
+        for name in ("pycnn", "tests"):
+            shutil.copytree(ROOT / name, self.root / name)
+        # an installed pycnn has its kernels inside, and pycnn.config insists on its own
+        shutil.copytree(ROOT / "kernels", self.root / "pycnn" / "kernels")
+        shutil.copy2(ROOT / "pyproject.toml", self.root)
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.root)}
+        self.server = subprocess.Popen(
+            [sys.executable, "-B", str(self.root / "tests" / "mutants" / "server.py")],
+            cwd=self.root,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def close(self) -> None:
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.close()
+        self.server.wait()
+        self.server.stdout.close()
+        shutil.rmtree(self.root)
+
+    def __enter__(self) -> Copy:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.close()
+
+    def path(self, file: str) -> Path:
+        """Where the copy holds a file of the tree."""
+        return self.root / ("pycnn/" + file if file.startswith("kernels/") else file)
+
+    def run(self, arguments: list[str], environment: dict[str, str]) -> dict[str, Any]:
+        """Run pytest on the copy: {"code": exit code, "seconds": s, "output": text}."""
+        request = {"arguments": arguments, "environment": environment, "timeout": TIMEOUT}
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.write(json.dumps(request) + "\n")
+        self.server.stdin.flush()
+        return json.loads(self.server.stdout.readline())
+
+    def verdict(self, mutant: Mutant) -> tuple[str, float, str]:
+        """("killed", "survived" or "error", seconds, output) for one mutant."""
+        path = self.path(mutant.file)
+        original, times = path.read_text(), (path.stat().st_atime, path.stat().st_mtime)
+        path.write_text(mutant.apply(original))
+        try:
+            answer = self.run(*mutant.pytest_arguments())
+        finally:
+            path.write_text(original)
+            os.utime(path, times)
+        names = {0: "survived", 1: "killed"}
+        return names.get(answer["code"], "error"), answer["seconds"], answer["output"]
