@@ -40,12 +40,17 @@ _FAMILIES = {
         "avg_pool2d_dgrad",
     ),
 }
-_OTHER = "ReLU, additions, the rest"
+_OTHER = "other kernels"
+_OUTSIDE = "outside kernels"
 
 
 @dataclass
 class Timing:
-    """Seconds of one forward and backward pass in float32, whole and by family."""
+    """Seconds of a forward and backward pass in float32.
+
+    `whole` is the median of plain passes; `families` takes one further pass apart, which was
+    traced, and adds up to the time that pass took.
+    """
 
     whole: float
     families: dict[str, float]
@@ -182,21 +187,25 @@ def _time_both(
                 seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     best = min(layouts, key=lambda name: medians[name])
+    start = time.perf_counter()
     with dispatch.trace() as trace:
         saliency = ours()
+    traced = time.perf_counter() - start
     reference.to(memory_format=layouts[best])
     # The profiler that is not Kineto's: that one writes lines of its own to stderr.
     with torch.autograd.profiler.profile(use_kineto=False) as profile:
+        start = time.perf_counter()
         theirs(layouts[best])
+        profiled = time.perf_counter() - start
     reference.to(memory_format=torch.contiguous_format)
     timed = len(seconds["pycnn"])
-    mine = Timing(medians["pycnn"], _pycnn_families(trace, medians["pycnn"]), "pycnn", timed)
-    other = Timing(medians[best], _torch_families(profile, medians[best]), best, timed)
+    mine = Timing(medians["pycnn"], _pycnn_families(trace, traced), "pycnn", timed)
+    other = Timing(medians[best], _torch_families(profile, profiled), best, timed)
     return mine, other, trace, saliency
 
 
 def _pycnn_families(trace: dispatch.Trace, whole: float) -> dict[str, float]:
-    families = dict.fromkeys([*_FAMILIES, _OTHER], 0.0)
+    families = dict.fromkeys([*_FAMILIES, _OTHER, _OUTSIDE], 0.0)
     for record in trace.records:
         family = next((f for f, names in _FAMILIES.items() if record.primitive in names), _OTHER)
         families[family] += record.seconds
@@ -204,7 +213,7 @@ def _pycnn_families(trace: dispatch.Trace, whole: float) -> dict[str, float]:
 
 
 def _torch_families(profile: Any, whole: float) -> dict[str, float]:
-    families = dict.fromkeys([*_FAMILIES, _OTHER], 0.0)
+    families = dict.fromkeys([*_FAMILIES, _OTHER, _OUTSIDE], 0.0)
     for event in profile.key_averages():
         families[_torch_family(event.key)] += event.self_cpu_time_total / 1e6
     return _filled(families, whole)
@@ -220,13 +229,13 @@ def _torch_family(operator: str) -> str:
 
 
 def _filled(families: dict[str, float], whole: float) -> dict[str, float]:
-    """Time in no kernel (Python, allocation) belongs to the rest."""
-    families[_OTHER] += max(0.0, whole - sum(families.values()))
+    """The rest of the pass: Python, allocation, waiting for a core."""
+    families[_OUTSIDE] = max(0.0, whole - sum(families.values()))
     return families
 
 
 def _family_table(ours: Timing, theirs: Timing) -> str:
-    lines = [f"{'milliseconds':28} {'pycnn':>10} {'PyTorch':>10}"]
+    lines = [f"{'milliseconds of one pass':28} {'pycnn':>10} {'PyTorch':>10}"]
     for family, seconds in ours.families.items():
         lines.append(f"{family:28} {seconds * 1e3:10.1f} {theirs.families[family] * 1e3:10.1f}")
     return "\n".join(lines)
@@ -287,15 +296,15 @@ def _draw_times(axes: Any, ours: Timing, theirs: Timing) -> None:
         values = [timing.families[name] * 1e3 for name in names]
         places = np.arange(len(names)) + offset
         bars = axes.barh(places, values, 0.38, color=color)
-        bars.set_label(f"{label}: {timing.whole * 1e3:,.0f} ms")
+        bars.set_label(f"{label}: median {timing.whole * 1e3:,.0f} ms")
         axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.margins(x=0.1)
-    axes.set_xlabel("milliseconds, float32, one image, forward and backward")
-    axes.legend(loc="lower right", frameon=False)
+    axes.set_xlabel("milliseconds of one traced pass, float32, one image, forward and backward")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.99), ncols=2, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title("where the time goes", fontsize=11)
+    axes.set_title("where the time goes", fontsize=11, loc="left")
 
 
 def _draw_errors(axes: Any, report: Report) -> None:

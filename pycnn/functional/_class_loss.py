@@ -39,6 +39,12 @@ def _class_weights(weight: Array | None, target: Array, ignore_index: int, dtype
     return xp.where(inside, weight.astype(dtype)[xp.where(inside, target, 0)], 0).astype(dtype)
 
 
+def _divisor(weights: Array) -> Array:
+    """The sum of the weights; NaN where nothing counts, whatever is divided by it."""
+    total = _total(weights, weights.dtype)
+    return run_array("where", lambda a: array.xp(a).where(a == 0, a.dtype.type("nan"), a), total)
+
+
 def _divided(a: Array, b: Array, dtype: Any) -> Array:
     return pointwise("div", a, b, dtype=dtype)
 
@@ -73,7 +79,7 @@ class CrossEntropy(Function):
             weights = run_array(
                 "take", _class_weights, weight, target, self.geometry.ignore_index, dtype
             )
-            divisor = _total(weights, dtype)
+            divisor = _divisor(weights)
         self.retain(x, target, weight, logsumexp, divisor)
         if self.reduction == "none":
             return loss
@@ -109,7 +115,7 @@ class NegativeLogLikelihood(Function):
         factor = run_array("take", _class_weights, weight, target, self.ignore_index, dtype)
         picked = run_array("gather", _pick, x, target, self.ignore_index)
         loss = pointwise("mul", pointwise("neg", picked), factor.astype(x.dtype))
-        divisor = _total(factor, dtype) if self.reduction == "mean" else None
+        divisor = _divisor(factor) if self.reduction == "mean" else None
         # x is retained for its layout alone: the gradient has it
         self.retain(x, target, factor, divisor)
         if self.reduction == "none":
@@ -162,12 +168,6 @@ def _check_classes(
     array.xp(input._data, target._data)
     if not input.ndim:
         raise ValueError(f"{op}(): Expected 1 or more dimensions (got 0)")
-    if target.dtype not in (dtypes.int64, dtypes.uint8):
-        raise RuntimeError(
-            f"{op}(): target: expected dtype int64 (or uint8) for class indices, "
-            f"but got {target.dtype}"
-        )
-    check_floating(input, "input", op)
     shape, wanted = target.shape, (input.shape[0], *input.shape[2:])
     if input.ndim == 1:
         if shape not in ((), (1,)):
@@ -182,6 +182,12 @@ def _check_classes(
         )
     elif shape != wanted:
         raise RuntimeError(f"{op}(): Expected target size {list(wanted)}, got {list(shape)}")
+    if target.dtype not in (dtypes.int64, dtypes.uint8):
+        raise RuntimeError(
+            f"{op}(): target: expected dtype int64 (or uint8) for class indices, "
+            f"but got {target.dtype}"
+        )
+    check_floating(input, "input", op)
     classes = input.shape[min(input.ndim - 1, 1)]
     _check_class_weight(op, weight, classes)
     if weight is not None and weight.dtype != input.dtype:

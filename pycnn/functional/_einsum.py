@@ -144,7 +144,7 @@ def _sum_out(x: Tensor, known: Labels, needed: set[Any]) -> tuple[Tensor, Labels
     axes = tuple(i for i, label in enumerate(known) if label not in needed)
     if not axes:
         return x, known
-    return x.sum(axes, dtype=x.dtype), [label for label in known if label in needed]
+    return x.sum(axes), [label for label in known if label in needed]
 
 
 def _contract(

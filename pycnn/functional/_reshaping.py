@@ -20,20 +20,22 @@ def _reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 @tensor_method
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *shape: Any, **named: Any) -> Tensor:
     """input in another shape, one size of which may be -1; a view where strides allow, else a copy.
 
     RuntimeError if the number of elements differs."""
     check_tensor(input, "input", "reshape")
-    return _reshaped(input, inferred_shape(sizes_of(shape, "shape", "reshape"), input._data.size))
+    return _reshaped(
+        input, inferred_shape(sizes_of(shape, "shape", "reshape", named), input._data.size)
+    )
 
 
 @tensor_method
-def view(input: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, *shape: Any, **named: Any) -> Tensor:
     """As reshape, but never a copy: RuntimeError where no strides exist for the shape."""
     if len(shape) == 1 and isinstance(shape[0], Tensor):
         raise TypeError("view(): argument 'size' must be tuple of ints, not Tensor")
-    out = _reshaped(input, inferred_shape(sizes_of(shape, "size", "view"), input._data.size))
+    out = _reshaped(input, inferred_shape(sizes_of(shape, "size", "view", named), input._data.size))
     if out._view is None:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one "
@@ -126,12 +128,12 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 
 @tensor_method
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     """Dimension i of the output is dimension dims[i] of the input. RuntimeError unless each is
     named once."""
     check_tensor(input, "input", "permute")
     ndim = input._data.ndim
-    axes = sizes_of(dims, "dims", "permute")
+    axes = sizes_of(dims, "dims", "permute", named)
     if len(axes) != ndim:
         raise RuntimeError(
             "permute(): number of dimensions in the tensor input does not match the length of the "
@@ -218,10 +220,10 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 
 
 @tensor_method
-def expand(input: Tensor, *size: Any) -> Tensor:
+def expand(input: Tensor, *size: Any, **named: Any) -> Tensor:
     """input with sizes of 1 repeated and new dimensions in front, without a copy; -1 keeps a
     size."""
-    return expanded(input, sizes_of(size, "size", "expand"))
+    return expanded(input, sizes_of(size, "size", "expand", named))
 
 
 def expanded(input: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -290,9 +292,9 @@ class Repeat(Function):
 
 
 @tensor_method
-def repeat(input: Tensor, *repeats: Any) -> Tensor:
+def repeat(input: Tensor, *repeats: Any, **named: Any) -> Tensor:
     """A copy of input repeats[i] times along dimension i, counted from new dimensions in front."""
-    counts = sizes_of(repeats, "repeats", "repeat")
+    counts = sizes_of(repeats, "repeats", "repeat", named)
     if len(counts) < input._data.ndim:
         raise RuntimeError(
             "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
@@ -306,10 +308,10 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
 
 
 @tensor_method
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     """As repeat, but missing leading counts are 1."""
     check_tensor(input, "input", "tile")
-    counts = sizes_of(dims, "dims", "tile")
+    counts = sizes_of(dims, "dims", "tile", named)
     return repeat(input, (1,) * (input._data.ndim - len(counts)) + counts)
 
 
@@ -324,10 +326,10 @@ class Rearrange(Function):
 
 
 @tensor_method
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     """A copy with the order of elements reversed along `dims`."""
     check_tensor(input, "input", "flip")
-    axes = [check_dim(d, input._data.ndim) for d in sizes_of(dims, "dims", "flip")]
+    axes = [check_dim(d, input._data.ndim) for d in sizes_of(dims, "dims", "flip", named)]
     for axis in axes:
         if axes.count(axis) > 1:
             raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")

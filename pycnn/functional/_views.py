@@ -84,9 +84,15 @@ class Diagonal(ViewFunction):
         return dx
 
 
-def sizes_of(args: Sequence[Any], name: str, op: str) -> tuple[int, ...]:
-    """The ints of a call that takes them one by one or as one sequence; TypeError for anything
-    else."""
+def sizes_of(
+    args: Sequence[Any], name: str, op: str, named: dict[str, Any] | None = None
+) -> tuple[int, ...]:
+    """The ints of a call that takes them one by one, as one sequence, or by keyword; TypeError for
+    anything else."""
+    if named:
+        if args or named.keys() != {name}:
+            raise TypeError(f"{op}() got an unexpected combination of arguments: {sorted(named)}")
+        args = (named[name],)
     items = args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
     out = []
     for item in items:

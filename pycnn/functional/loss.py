@@ -39,7 +39,9 @@ __all__ = [
 
 
 def _pair(op: str, input: Tensor, target: Tensor, floating: bool = True) -> tuple[Tensor, Tensor]:
-    """Both in their common dtype, which must be floating; they broadcast, with torch's warning."""
+    """Both in their common dtype, which must be floating; they broadcast, with torch's warning.
+
+    Without `floating` their dtypes are left alone."""
     check_tensor(input, "input", op)
     check_tensor(target, "target", op)
     if target.shape != input.shape:
@@ -56,7 +58,7 @@ def _pair(op: str, input: Tensor, target: Tensor, floating: bool = True) -> tupl
             "expected a floating-point dtype"
         )
     array.broadcast_shapes(input.shape, target.shape)
-    return cast(input, dtype), cast(target, dtype)
+    return (cast(input, dtype), cast(target, dtype)) if floating else (input, target)
 
 
 def _weighted(loss: Tensor, weight: Tensor, input: Tensor, op: str) -> Tensor:
@@ -144,13 +146,14 @@ def huber_loss(
 
     Shapes as in mse_loss; the mean divides by the number of elements, weighted or not. RuntimeError
     unless delta > 0."""
-    input, target = _pair("huber_loss", input, target)
+    a, b = _pair("huber_loss", input, target)
+    check_floating(input, "input", "huber_loss")
     reduction = reduction_of(reduction)
     if not delta > 0:
         raise RuntimeError(
             f"huber_loss does not support non-positive values for delta, got {delta}"
         )
-    loss = Binary(op="huber", parameters=(float(delta),))(input, target)
+    loss = cast(Binary(op="huber", parameters=(float(delta),))(a, b), input.dtype)
     return reduced(
         loss if weight is None else _weighted(loss, weight, input, "huber_loss"), reduction
     )

@@ -204,7 +204,12 @@ class IndexPad(Function):
         return run_array("pad", self.gather, x, y)
 
     def gather(self, x: Array, y: Array) -> Array:
-        y[...] = x[(..., *array.xp(x).ix_(*self.sources))] if y.size else 0
+        xp, last = array.xp(x), len(self.sources) - 1
+        index = [
+            xp.asarray(s, dtype="int64").reshape((-1,) + (1,) * (last - i))
+            for i, s in enumerate(self.sources)
+        ]
+        y[...] = x[(..., *index)]
         return y
 
     def backward(self, dy: Array) -> Array:

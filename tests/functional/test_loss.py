@@ -73,7 +73,9 @@ def test_mixed_dtypes_promote(name):
         x, t = fresh(3, 4).astype(a), unit(3, 4).astype(b)
         if name == "bce logits" and a == "float64":
             continue  # torch rounds the result to the target's dtype here
-        parity(lambda F, x, t: PAIRS[name](F, x, t, reduction="sum"), x, t, rtol=1e-3, atol=1e-3)
+        call = lambda F, x, t: PAIRS[name](F, x, t, reduction="sum")
+        # torch's own huber_loss has no gradient for mixed dtypes; its result has the input's
+        parity(call, x, t, gradients=name != "huber", rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["mse", "l1", "smooth_l1", "huber"])
@@ -132,7 +134,8 @@ EDGE_TARGETS = np.array([0.0, 1.0, 0.2, 1.0, 0.0, 0.5, 0.5, 1.0])
 def test_binary_cross_entropy(reduction):
     call = lambda F, x, t: F.binary_cross_entropy(x, t, reduction=reduction)
     parity(call, unit(3, 4), unit(3, 4, seed=1))
-    parity(call, EDGES, EDGE_TARGETS)
+    # torch's floor of x * (1 - x) is 1e-12 in float32, whatever the dtype
+    parity(call, EDGES, EDGE_TARGETS, rtol=1e-8)
     parity(call, (0, 3), (0, 3))
     weighted = lambda F, x, t: F.binary_cross_entropy(x, t, x.detach()[0] * 3, reduction=reduction)
     parity(weighted, unit(3, 4), unit(3, 4, seed=1))

@@ -45,6 +45,8 @@ VIEWS = {
     "narrow negative": lambda T, x: T.narrow(x, -1, -3, 2),
 }
 COPIES = {
+    "flip by name": lambda T, x: T.flip(x, dims=(0, 2)),
+    "names": lambda T, x: T.permute(x.reshape(shape=(4, 6)), dims=(1, 0)).repeat(repeats=(1, 2)),
     "reshape of a transpose": lambda T, x: x.transpose(0, 1).reshape(6, 4),
     "repeat": lambda T, x: x.repeat(2, 1, 3),
     "repeat more dims": lambda T, x: x.repeat(2, 1, 1, 2),
@@ -288,6 +290,7 @@ def test_devices():
         lambda T, x: x.reshape(4, -1),
         lambda T, x: x[:0].reshape(0, -1),
         lambda T, x: x.reshape("a"),
+        lambda T, x: x.reshape(size=(3, 2)),
         lambda T, x: x.reshape((2.0, 3)),
         lambda T, x: x.flatten(1, 0),
         lambda T, x: x.flatten(2),

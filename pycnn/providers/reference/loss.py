@@ -70,7 +70,8 @@ def binary_cross_entropy_dgrad_a(xp: Any, dy: Array, x: Array, t: Array) -> Arra
 
 @op
 def binary_cross_entropy_dgrad_b(xp: Any, dy: Array, x: Array, t: Array) -> Array:
-    return dy * (xp.maximum(xp.log1p(-x), LOG_FLOOR) - xp.maximum(xp.log(x), LOG_FLOOR))
+    """-logit(x), without the floor, as in PyTorch"""
+    return dy * (xp.log1p(-x) - xp.log(x))
 
 
 def _log_sigmoid(xp: Any, x: Array) -> Array:
