@@ -1,7 +1,8 @@
 """Arrays under the tensors: NumPy's on the CPU, CuPy's on a GPU. The only module that imports cupy.
 
-An array's logical shape is N C H W; its physical layout is only its strides. `describe` says what a kernel may ask
-about an operand, `memory_format` resolves the shapes whose layout is ambiguous, `empty` allocates.
+An array's logical shape is N C H W; its physical layout is only its strides. `describe` says what a
+kernel may ask about an operand, `memory_format` resolves the shapes whose layout is ambiguous,
+`empty` allocates.
 """
 
 from __future__ import annotations
@@ -79,12 +80,15 @@ def is_array(value: Any) -> bool:
 
 
 def xp(*arrays: Array) -> Any:
-    """The module (numpy or cupy) whose functions take these arrays; RuntimeError if they are on different devices."""
+    """The module (numpy or cupy) whose functions take these arrays; RuntimeError if they are on
+    different devices."""
     on_cpu = [isinstance(a, np.ndarray) for a in arrays if a is not None]
     if all(on_cpu):
         return np
     if any(on_cpu):
-        raise RuntimeError("expected all tensors on one device, but found at least two: cpu and cuda")
+        raise RuntimeError(
+            "expected all tensors on one device, but found at least two: cpu and cuda"
+        )
     return _cupy()
 
 
@@ -131,7 +135,7 @@ def synchronize() -> None:
         cupy.cuda.get_current_stream().synchronize()
 
 
-# --- layout ---------------------------------------------------------------------------------------------------------
+# --- layout ---------------------------------------------------------------------------------------
 
 
 def contiguous_strides(shape: Sequence[int], itemsize: int = 1) -> tuple[int, ...]:
@@ -144,8 +148,11 @@ def contiguous_strides(shape: Sequence[int], itemsize: int = 1) -> tuple[int, ..
     return tuple(reversed(strides))
 
 
-def _is_dense(shape: Sequence[int], strides: Sequence[int], order: Iterable[int], itemsize: int) -> bool:
-    """Whether walking the axes of `order` from the innermost meets no gap; axes of one element do not count."""
+def _is_dense(
+    shape: Sequence[int], strides: Sequence[int], order: Iterable[int], itemsize: int
+) -> bool:
+    """Whether walking the axes of `order` from the innermost meets no gap; axes of one element do
+    not count."""
     expected = itemsize
     for axis in order:
         if shape[axis] != 1 and strides[axis] != expected:
@@ -155,8 +162,9 @@ def _is_dense(shape: Sequence[int], strides: Sequence[int], order: Iterable[int]
 
 
 def _suggests_channels_last(shape: Sequence[int], strides: Sequence[int]) -> bool:
-    """PyTorch's rule for layouts that strides leave open (C = 1, H = W = 1): channels-last iff, walking C, W, H, N,
-    each stride reaches past what lies inside it, size-1 axes included, and N1HW-contiguous stays contiguous."""
+    """PyTorch's rule for layouts that strides leave open (C = 1, H = W = 1): channels-last iff,
+    walking C, W, H, N, each stride reaches past what lies inside it, size-1 axes included, and
+    N1HW-contiguous stays contiguous."""
     if strides[1] == 0:
         return False
     reach = 0
@@ -170,7 +178,9 @@ def _suggests_channels_last(shape: Sequence[int], strides: Sequence[int]) -> boo
 
 
 @lru_cache(maxsize=65536)
-def layout(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[str, bool, bool]:
+def layout(
+    shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int
+) -> tuple[str, bool, bool]:
     """(memory_format, contiguous, channels_last) of an array; see Operand."""
     empty_array = 0 in shape
     contiguous = empty_array or _is_dense(shape, strides, reversed(range(len(shape))), itemsize)
@@ -203,7 +213,10 @@ def memory_format(a: Array) -> str:
 
 
 def empty(
-    shape: Sequence[int], dtype: np.dtype, memory_format: str = contiguous_format, device: str = "cpu"
+    shape: Sequence[int],
+    dtype: np.dtype,
+    memory_format: str = contiguous_format,
+    device: str = "cpu",
 ) -> Array:
     """An uninitialised array in the given layout; channels-last applies to four dimensions."""
     module = np if device == "cpu" else import_cupy()
@@ -213,8 +226,11 @@ def empty(
     return module.empty(shape, dtype)
 
 
-def empty_like(a: Array, dtype: np.dtype | None = None, shape: Sequence[int] | None = None) -> Array:
-    """An uninitialised array on a's device with a's axis order in memory; a broadcast or gappy one becomes dense."""
+def empty_like(
+    a: Array, dtype: np.dtype | None = None, shape: Sequence[int] | None = None
+) -> Array:
+    """An uninitialised array on a's device with a's axis order in memory; a broadcast or gappy one
+    becomes dense."""
     if shape is None or tuple(shape) == a.shape:
         return (np if isinstance(a, np.ndarray) else xp(a)).empty_like(a, dtype)
     keep = channels_last if memory_format(a) == channels_last else contiguous_format
@@ -222,7 +238,8 @@ def empty_like(a: Array, dtype: np.dtype | None = None, shape: Sequence[int] | N
 
 
 def empty_for(arrays: Iterable[Array], shape: Sequence[int], dtype: np.dtype) -> Array:
-    """An uninitialised output of a convolution, pooling or norm: channels-last iff an operand is."""
+    """An uninitialised output of a convolution, pooling or norm: channels-last iff an operand
+    is."""
     device, keep = "cpu", contiguous_format
     for a in arrays:
         if a is None:
@@ -235,13 +252,16 @@ def empty_for(arrays: Iterable[Array], shape: Sequence[int], dtype: np.dtype) ->
 
 
 def with_format(a: Array, wanted: str) -> Array:
-    """`a` in the wanted memory format, copied only if it is not; "preserve" keeps a's axis order."""
+    """`a` in the wanted memory format, copied only if it is not; "preserve" keeps a's axis
+    order."""
     if wanted not in MEMORY_FORMATS:
         raise RuntimeError(f"memory_format: got {wanted!r}, expected one of {MEMORY_FORMATS}")
     if wanted == preserve_format:
         return a
     if wanted == channels_last and a.ndim != 4:
-        raise RuntimeError(f"memory_format: channels_last needs a 4-dimensional tensor, got {a.ndim} dimensions")
+        raise RuntimeError(
+            f"memory_format: channels_last needs a 4-dimensional tensor, got {a.ndim} dimensions"
+        )
     if memory_format(a) == wanted:
         return a
     out = empty(a.shape, a.dtype, wanted, device_of(a))
@@ -290,8 +310,14 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(result)
 
 
+def words(a: Array) -> str:
+    """ "float32 tensor of shape [2, 3]" """
+    return f"{a.dtype} tensor of shape {list(a.shape)}"
+
+
 def nbytes(a: Array) -> int:
-    """Bytes of the elements `a` addresses, each counted once however often a zero stride repeats it."""
+    """Bytes of the elements `a` addresses, each counted once however often a zero stride repeats
+    it."""
     return a.itemsize * math.prod(
         size for size, stride in zip(a.shape, a.strides, strict=True) if stride or size == 0
     )

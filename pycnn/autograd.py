@@ -1,8 +1,9 @@
 """Reverse-mode differentiation: Function, the backward walk, no_grad.
 
-A Function is one call of a differentiable op and, once recorded, the graph's node. Edges to what it was computed from
-are strong; nothing in the graph points at a tensor computed from it, so dropping the loss frees the whole graph by
-reference counting. Gradients travel as raw arrays: the walk knows of no Tensor but the leaves it fills.
+A Function is one call of a differentiable op and, once recorded, the graph's node. Edges to what it
+was computed from are strong; nothing in the graph points at a tensor computed from it, so dropping
+the loss frees the whole graph by reference counting. Gradients travel as raw arrays: the walk knows
+of no Tensor but the leaves it fills.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class enable_grad(_GradMode):
 
 
 class set_grad_enabled(_GradMode):
-    """no_grad or enable_grad by a flag; as in torch it also acts when called as a plain statement."""
+    """no_grad or enable_grad by a flag; as in torch it also acts when called as a plain
+    statement."""
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
@@ -76,7 +78,8 @@ def is_grad_enabled() -> bool:
 
 
 class Version:
-    """Counts in-place edits of one piece of memory; shared by a tensor, its views and its detached aliases."""
+    """Counts in-place edits of one piece of memory; shared by a tensor, its views and its detached
+    aliases."""
 
     __slots__ = ("value",)
 
@@ -94,11 +97,12 @@ class Function:
             def backward(self, dy):
                 return (run(...),) if self.wants[0] else (None,)
 
-    Keyword arguments of the constructor become attributes. An instance is called once, on tensors or None. `forward`
-    returns an array or a tuple of arrays and names with `self.retain(...)` the arrays that backward needs, found again
-    as `self.retained`; an in-place edit of one of them in between raises. `backward` gets one gradient per output
-    (zeros where none arrived; None if `materialize` is False) and returns one per input, None where
-    `self.wants[i]` is false. Integer outputs, and those named by `self.mark_non_differentiable`, get no gradient."""
+    Keyword arguments of the constructor become attributes. An instance is called once, on tensors
+    or None. `forward` returns an array or a tuple of arrays and names with `self.retain(...)` the
+    arrays that backward needs, found again as `self.retained`; an in-place edit of one of them in
+    between raises. `backward` gets one gradient per output (zeros where none arrived; None if
+    `materialize` is False) and returns one per input, None where `self.wants[i]` is false. Integer
+    outputs, and those named by `self.mark_non_differentiable`, get no gradient."""
 
     materialize = True
     recording = False
@@ -140,18 +144,20 @@ class Function:
 
     @property
     def retained(self) -> tuple[Any, ...]:
-        """The arrays retained by forward; RuntimeError if freed by an earlier backward, or edited since."""
+        """The arrays retained by forward; RuntimeError if freed by an earlier backward, or edited
+        since."""
         if self._released:
             raise RuntimeError(
-                "Trying to backward through the graph a second time (or access what it retained after it was "
-                "freed). Specify retain_graph=True if you need to backward through the graph a second time"
+                "Trying to backward through the graph a second time (or access what it retained "
+                "after it was freed). Specify retain_graph=True if you need to backward through "
+                "the graph a second time"
             )
         for saved, kept in zip(self._versions, self._retained, strict=True):
             if saved is not None and saved[0].value != saved[1]:
                 raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace "
-                    f"operation: {kept.dtype} tensor of shape {list(kept.shape)}, needed by {self.name}, "  # type: ignore[union-attr]
-                    f"is at version {saved[0].value}; expected version {saved[1]} instead"
+                    "one of the variables needed for gradient computation has been modified by an "
+                    f"inplace operation: {array.words(kept)}, needed by {self.name}, is at version "
+                    f"{saved[0].value}; expected version {saved[1]} instead"
                 )
         return self._retained
 
@@ -181,7 +187,9 @@ class Function:
     def _record(self, inputs: Sequence[Any], arrays: Sequence[Array | None], result: Any) -> Any:
         outputs = result if type(result) is tuple else (result,)
         tensors = [wrap(a) for a in outputs]
-        self.edges = tuple([t.gradient_edge() if w else None for t, w in zip(inputs, self.wants, strict=True)])
+        self.edges = tuple(
+            [t.gradient_edge() if w else None for t, w in zip(inputs, self.wants, strict=True)]
+        )
         self._outputs = tuple([(a.shape, a.dtype, array.device_of(a)) for a in outputs])
         self.sequence = next(_sequence)
         for i, (t, a) in enumerate(zip(tensors, outputs, strict=True)):
@@ -203,7 +211,8 @@ class Function:
         return tuple(tensors) if type(result) is tuple else tensors[0]
 
     def release(self) -> None:
-        """Free what was retained; a later backward through this node raises if it retained anything."""
+        """Free what was retained; a later backward through this node raises if it retained
+        anything."""
         if self._retained:
             self._released = True
             self._retained = ()
@@ -227,12 +236,14 @@ class Function:
             results = (results,)
         if len(results) != len(self.edges):
             raise RuntimeError(
-                f"{self.name} returned {len(results)} gradients, expected {len(self.edges)}, one per input"
+                f"{self.name} returned {len(results)} gradients, expected {len(self.edges)}, one "
+                f"per input"
             )
         return results
 
 
-wrap: Callable[[Array], Any]  # Tensor._wrap, set by tensor.py: a Tensor around an array, without checks
+# a Tensor around an array, without checks: tensor.py puts Tensor._wrap here
+wrap: Callable[[Array], Any] = lambda a: a
 
 
 def zeros(meta: tuple[tuple[int, ...], Any, str]) -> Array:
@@ -242,7 +253,9 @@ def zeros(meta: tuple[tuple[int, ...], Any, str]) -> Array:
     return out
 
 
-def run_hooks(hooks: dict[int, Callable[[Array], Array | None]], gradient: Array | None) -> Array | None:
+def run_hooks(
+    hooks: dict[int, Callable[[Array], Array | None]], gradient: Array | None
+) -> Array | None:
     """Each hook sees the gradient in turn and may replace it."""
     if gradient is None:
         return None
@@ -267,11 +280,13 @@ def backward_walk(
     into: dict[int, Array | None] | None = None,
     stop_at: dict[tuple[int, int], int] | None = None,
 ) -> None:
-    """Propagate each root's (node or leaf, output index, gradient) to the leaves, newest node first.
+    """Propagate each root's (node or leaf, output index, gradient) to the leaves, newest node
+    first.
 
-    A node's consumers were all recorded after it, so popping the highest sequence number meets every node after the
-    whole of its gradient has arrived; no recursion, so depth is free. With `into`, gradients land there by position
-    (leaves by id, `stop_at` naming (id(node), index) of non-leaves) and no leaf's `.grad` changes."""
+    A node's consumers were all recorded after it, so popping the highest sequence number meets
+    every node after the whole of its gradient has arrived; no recursion, so depth is free. With
+    `into`, gradients land there by position (leaves by id, `stop_at` naming (id(node), index) of
+    non-leaves) and no leaf's `.grad` changes."""
     pending: dict[int, list[Array | None]] = {}
     heap: list[tuple[int, Any]] = []
 
@@ -297,7 +312,11 @@ def backward_walk(
             for index, arrived in enumerate(slots):
                 position = stop_at.get((id(node), index))
                 if position is not None and arrived is not None:
-                    hooked = run_hooks(node.hooks[index], arrived) if node.hooks and index in node.hooks else arrived
+                    hooked = (
+                        run_hooks(node.hooks[index], arrived)
+                        if node.hooks and index in node.hooks
+                        else arrived
+                    )
                     into[position] = hooked
         results = node.run_backward(slots)
         slots = []  # drop our references before the leaves decide whether they must copy
@@ -321,7 +340,8 @@ def check_gradient(node: Function, position: int, edge: tuple[Any, int], gradien
     shape = target._outputs[index][0] if isinstance(target, Function) else target._data.shape
     if gradient.shape != shape:
         raise RuntimeError(
-            f"Function {node.name} returned an invalid gradient at index {position} - got {list(gradient.shape)} "
+            f"Function {node.name} returned an invalid gradient at index {position} - got "
+            f"{list(gradient.shape)} "
             f"but expected shape compatible with {list(shape)}"
         )
 
@@ -336,13 +356,14 @@ class _Probe(Function):
         return array.empty(dy.shape, dy.dtype, array.channels_last)
 
 
-# (references to the gradient, to its base) as is_owned counts them for an array only the walk holds; the interpreter's
-# version decides them, so they are measured once
+# (references to the gradient, to its base) as is_owned counts them for an array only the walk
+# holds; the interpreter's version decides them, so they are measured once
 _exclusive: tuple[int, int] | None = None
 
 
 def is_owned(gradient: Array) -> bool:
-    """Whether the walk holds the only reference to this memory; a channels-last array is a view of its allocation."""
+    """Whether the walk holds the only reference to this memory; a channels-last array is a view of
+    its allocation."""
     global _exclusive
     base = gradient.base
     counts = (sys.getrefcount(gradient), 0 if base is None else sys.getrefcount(base))
@@ -386,7 +407,9 @@ def deliver(leaf: Any, gradient: Array, into: dict[int, Array | None] | None) ->
         hook(leaf)
 
 
-_CREATE_GRAPH = "create_graph=True (gradients of gradients) is not implemented: backward passes are not recorded"
+_CREATE_GRAPH = (
+    "create_graph=True (gradients of gradients) is not implemented: backward passes are not recorded"
+)
 
 
 def _as_sequence(value: Any) -> tuple[Any, ...]:
@@ -398,8 +421,10 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any]) -> list[tuple[Any, 
         raise RuntimeError(f"got {len(tensors)} tensors and {len(gradients)} gradients")
     roots = []
     for t, g in zip(tensors, gradients, strict=True):
-        if not t._requires_grad:
-            raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+        if not t.requires_grad:
+            raise RuntimeError(
+                "element 0 of tensors does not require grad and does not have a grad_fn"
+            )
         if g is None:
             if t._data.size != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
@@ -409,7 +434,8 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any]) -> list[tuple[Any, 
             seed = g._data if hasattr(g, "_data") else g
             if seed.shape != t._data.shape:
                 raise RuntimeError(
-                    f"Mismatch in shape: grad_output has a shape of {list(seed.shape)} and output has a shape of "
+                    f"Mismatch in shape: grad_output has a shape of {list(seed.shape)} and output "
+                    f"has a shape of "
                     f"{list(t._data.shape)}"
                 )
             if seed.dtype != t._data.dtype:

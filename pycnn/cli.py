@@ -156,7 +156,7 @@ def explain(
     makes of it.
     """
     from . import dispatch, manual_seed, randn
-    from .explain_model import explain_model
+    from .study.explain_model import explain_model
     from .models import list_models
 
     primitive = what if what in dispatch.PRIMITIVES else None

@@ -1,4 +1,5 @@
-"""Tensors from data and from nothing: tensor, from_numpy, zeros, arange, rand ... Torch's names and defaults."""
+"""Tensors from data and from nothing: tensor, from_numpy, zeros, arange, rand ... Torch's names and
+defaults."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ from .array import Array
 from .tensor import Tensor
 
 __all__ = [
-    "arange", "as_tensor", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace",
-    "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "tensor", "zeros",
-    "zeros_like",
+    "arange", "as_tensor", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full",
+    "full_like", "linspace", "ones", "ones_like", "rand", "rand_like", "randint", "randn",
+    "randn_like", "randperm", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -35,19 +36,28 @@ def _array_of(data: Any) -> np.ndarray:
         try:
             a = np.asarray(items)
         except ValueError as error:
-            raise ValueError(f"data: expected a rectangular nested sequence of numbers: {error}") from None
+            raise ValueError(
+                f"data: expected a rectangular nested sequence of numbers: {error}"
+            ) from None
         if a.dtype == object or a.dtype.kind in "USVcmM":
-            raise TypeError(f"data: expected nested sequences of real numbers, got items of dtype {a.dtype}")
+            raise TypeError(
+                f"data: expected nested sequences of real numbers, got items of dtype {a.dtype}"
+            )
         if not has_typed and a.dtype == np.float64:
             a = a.astype(dtypes.get_default_dtype())
         return a
-    raise TypeError(f"data: got {type(data).__name__}, expected numbers, nested sequences, an array or a Tensor")
+    raise TypeError(
+        f"data: got {type(data).__name__}, expected numbers, nested sequences, an array or a Tensor"
+    )
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False
+) -> Tensor:
     """A new tensor holding a copy of `data` (numbers, nested sequences, an array, a Tensor).
 
-    Python floats become the default dtype, ints int64; arrays keep theirs. TypeError for what is not a number."""
+    Python floats become the default dtype, ints int64; arrays keep theirs. TypeError for what is
+    not a number."""
     if isinstance(data, Tensor):
         source: Array = data._data
         device = data.device if device == "cpu" else device
@@ -82,9 +92,14 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     dtypes.as_dtype(ndarray.dtype)
     if not ndarray.dtype.isnative:
-        raise ValueError(f"ndarray: byte order of {ndarray.dtype.str} is not the machine's; convert it first")
+        raise ValueError(
+            f"ndarray: byte order of {ndarray.dtype.str} is not the machine's; convert it first"
+        )
     if any(stride % ndarray.itemsize for stride in ndarray.strides):
-        raise ValueError("ndarray: strides that are no multiple of the item size are not supported; copy it first")
+        raise ValueError(
+            "ndarray: strides that are no multiple of the item size are not supported; copy it "
+            "first"
+        )
     return Tensor._wrap(ndarray)
 
 
@@ -100,14 +115,18 @@ def _size(size: tuple[Any, ...], op: str) -> tuple[int, ...]:
     out = []
     for item in items:
         if isinstance(item, (bool, float, str)) or not hasattr(item, "__index__"):
-            raise TypeError(f"{op}(): argument 'size' must be ints or a tuple of ints, got {size!r}")
+            raise TypeError(
+                f"{op}(): argument 'size' must be ints or a tuple of ints, got {size!r}"
+            )
         if item < 0:
             raise RuntimeError(f"{op}(): size: got {items}, expected non-negative sizes")
         out.append(int(item.__index__()))
     return tuple(out)
 
 
-def _new(op: str, size: tuple[Any, ...], dtype: Any, device: Any, memory_format: str = "contiguous") -> Array:
+def _new(
+    op: str, size: tuple[Any, ...], dtype: Any, device: Any, memory_format: str = "contiguous"
+) -> Array:
     wanted = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     return array.empty(_size(size, op), wanted, memory_format, array.as_device(device))
 
@@ -123,14 +142,23 @@ def empty(
     return _finish(_new("empty", size, dtype, device, memory_format), requires_grad)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Tensor:
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = "cpu",
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of `fill_value`; its dtype follows the value unless given."""
     a = _new("full", (size,), dtypes.scalar_dtype(fill_value) if dtype is None else dtype, device)
     a[...] = fill_value
     return _finish(a, requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False
+) -> Tensor:
     a = _new("zeros", size, dtype, device)
     a[...] = 0
     return _finish(a, requires_grad)
@@ -149,7 +177,11 @@ def _like(
     target = input.device if device is None else array.as_device(device)
     if memory_format == array.preserve_format and target == input.device:
         return array.empty_like(input._data, wanted)
-    keep = array.memory_format(input._data) if memory_format == array.preserve_format else memory_format
+    keep = (
+        array.memory_format(input._data)
+        if memory_format == array.preserve_format
+        else memory_format
+    )
     return array.empty(input.shape, wanted, keep, target)
 
 
@@ -166,27 +198,44 @@ def empty_like(
 
 
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     a = _like(input, dtype, device)
     a[...] = fill_value
     return _finish(a, requires_grad)
 
 
-def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     return full_like(input, 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def _place(a: np.ndarray, dtype: np.dtype, device: Any, requires_grad: bool) -> Tensor:
-    return _finish(array.to_device(a.astype(dtype, copy=False), array.as_device(device)), requires_grad)
+    return _finish(
+        array.to_device(a.astype(dtype, copy=False), array.as_device(device)), requires_grad
+    )
 
 
 def arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = "cpu",
+    requires_grad: bool = False,
 ) -> Tensor:
     """start, start + step, ... below end; int64 if all three are ints, else the default dtype."""
     if end is None:
@@ -196,13 +245,25 @@ def arange(
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
-    wanted = dtypes.as_dtype(dtype) if dtype is not None else dtypes.int64 if whole else dtypes.get_default_dtype()
+    wanted = (
+        dtypes.as_dtype(dtype)
+        if dtype is not None
+        else dtypes.int64
+        if whole
+        else dtypes.get_default_dtype()
+    )
     count = math.ceil((end - start) / step)
     return _place(start + np.arange(count) * step, wanted, device, requires_grad)
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: Any = None,
+    device: Any = "cpu",
+    requires_grad: bool = False,
 ) -> Tensor:
     """`steps` evenly spaced values from start to end, both included."""
     if steps < 0:
@@ -211,10 +272,18 @@ def linspace(
     return _place(np.linspace(start, end, steps), wanted, device, requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    device: Any = "cpu",
+    requires_grad: bool = False,
+) -> Tensor:
     """The n x m matrix with ones on its diagonal."""
     wanted = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
-    return _place(np.eye(*_size((n, n if m is None else m), "eye")), wanted, device, requires_grad)
+    rows, columns = _size((n, n if m is None else m), "eye")
+    return _place(np.eye(rows, columns), wanted, device, requires_grad)
 
 
 def _random_dtype(dtype: Any, op: str) -> np.dtype:
@@ -227,21 +296,43 @@ def _random_dtype(dtype: Any, op: str) -> np.dtype:
 def rand(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Tensor:
     """Uniform draws from [0, 1)."""
     wanted = _random_dtype(dtype, "rand")
-    return _finish(random.uniform(_size(size, "rand"), 0.0, 1.0, wanted, array.as_device(device)), requires_grad)
+    return _finish(
+        random.uniform(_size(size, "rand"), 0.0, 1.0, wanted, array.as_device(device)),
+        requires_grad,
+    )
 
 
-def randn(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Tensor:
+def randn(
+    *size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False
+) -> Tensor:
     """Standard Gaussian draws."""
     wanted = _random_dtype(dtype, "randn")
-    return _finish(random.normal(_size(size, "randn"), 0.0, 1.0, wanted, array.as_device(device)), requires_grad)
+    return _finish(
+        random.normal(_size(size, "randn"), 0.0, 1.0, wanted, array.as_device(device)),
+        requires_grad,
+    )
 
 
-def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    return rand(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
+def rand_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    return rand(
+        input.shape,
+        dtype=dtype or input.dtype,
+        device=device or input.device,
+        requires_grad=requires_grad,
+    )
 
 
-def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    return randn(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
+def randn_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    return randn(
+        input.shape,
+        dtype=dtype or input.dtype,
+        device=device or input.device,
+        requires_grad=requires_grad,
+    )
 
 
 def randint(
@@ -252,12 +343,18 @@ def randint(
     if size is None:
         low, high, size = 0, low, high
     if low >= high:
-        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    draws = dispatch.run_array("random", random.generator().integers, low, high, _size((size,), "randint"))
+        raise RuntimeError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
+    draws = dispatch.run_array(
+        "random", random.generator().integers, low, high, _size((size,), "randint")
+    )
     return _place(draws, dtypes.as_dtype(dtype), device, requires_grad)
 
 
-def randperm(n: int, *, dtype: Any = dtypes.int64, device: Any = "cpu", requires_grad: bool = False) -> Tensor:
+def randperm(
+    n: int, *, dtype: Any = dtypes.int64, device: Any = "cpu", requires_grad: bool = False
+) -> Tensor:
     """The integers below n in random order."""
     draws = dispatch.run_array("random", random.generator().permutation, _size((n,), "randperm")[0])
     return _place(draws, dtypes.as_dtype(dtype), device, requires_grad)

@@ -1,9 +1,10 @@
 """Dispatch: which kernel runs. One table, one select(); the only such decision in pycnn.
 
 A provider registers (primitive, algorithm, function, refuses). A kernel is called as
-`function(*inputs, out=..., geometry=..., epilogue=...)` and fills `out`, which the caller allocated; `refuses(geometry,
-operands, epilogue)` returns in words why it cannot, or None. Left to itself, select() takes the first kernel of the
-tuning table's order that does not refuse; inside `with using("triton"):` that provider runs or NoKernel is raised.
+`function(*inputs, out=..., geometry=..., epilogue=...)` and fills `out`, which the caller
+allocated; `refuses(geometry, operands, epilogue)` returns in words why it cannot, or None. Left to
+itself, select() takes the first kernel of the tuning table's order that does not refuse; inside
+`with using("triton"):` that provider runs or NoKernel is raised.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class NoKernel(RuntimeError):
 class Epilogue(NamedTuple):
     """What a kernel applies before it stores: activation((acc + bias) * scale + shift + residual).
 
-    bias, scale, shift (K,); residual of the output's shape; activation a name of ACTIVATIONS or None."""
+    bias, scale, shift (K,); residual of the output's shape; activation a name of ACTIVATIONS or
+    None."""
 
     bias: Array | None = None
     scale: Array | None = None
@@ -73,9 +75,8 @@ class Epilogue(NamedTuple):
     activation: str | None = None
 
     def describe(self) -> EpilogueOperands:
-        return EpilogueOperands(
-            *(None if a is None else array.describe(a) for a in self[:4]), activation=self.activation
-        )
+        bias, scale, shift, residual = [None if a is None else array.describe(a) for a in self[:4]]
+        return EpilogueOperands(bias, scale, shift, residual, self.activation)
 
 
 class EpilogueOperands(NamedTuple):
@@ -88,7 +89,18 @@ class EpilogueOperands(NamedTuple):
     activation: str | None = None
 
 
-ACTIVATIONS = ("relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid", "gelu", "elu")
+ACTIVATIONS = (
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "sigmoid",
+    "tanh",
+    "silu",
+    "hardswish",
+    "hardsigmoid",
+    "gelu",
+    "elu",
+)
 
 
 class Entry(NamedTuple):
@@ -118,7 +130,8 @@ def register(
     devices: Sequence[str] = ("cpu", "cuda"),
     arrays: str | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorator: enter a kernel in the table. Registering the same name again replaces it and clears the cache.
+    """Decorator: enter a kernel in the table. Registering the same name again replaces it and
+    clears the cache.
 
     With `arrays` ("x, w -> y") the kernel declares its primitive: that is the reference's part."""
     if arrays is not None:
@@ -161,7 +174,7 @@ def _load_providers() -> None:
         _loaded = True
 
 
-# --- what the caller asks for ---------------------------------------------------------------------------------------
+# --- what the caller asks for ---------------------------------------------------------------------
 
 Asked = tuple[str | None, str | None]  # provider, algorithm
 
@@ -177,13 +190,15 @@ def _known_provider(name: str | None, argument: str) -> str | None:
     return name
 
 
-_asked: ContextVar[Asked | None] = ContextVar("pycnn_asked", default=_asked_by_environment())
+_asked_at_start = _asked_by_environment()
+_asked: ContextVar[Asked | None] = ContextVar("pycnn_asked", default=_asked_at_start)
 
 
 @contextmanager
 def using(provider: str | None = None, algorithm: str | None = None) -> Iterator[None]:
-    """Run every primitive inside on `provider`, or raise NoKernel. `algorithm` (e.g. "naive") binds the primitives
-    that have one of that name; "auto" is no constraint. ValueError for an unknown provider or algorithm."""
+    """Run every primitive inside on `provider`, or raise NoKernel. `algorithm` (e.g. "naive") binds
+    the primitives that have one of that name; "auto" is no constraint. ValueError for an unknown
+    provider or algorithm."""
     _known_provider(provider, "provider")
     if provider is None:
         provider = (_asked.get() or (None, None))[0]
@@ -192,7 +207,9 @@ def using(provider: str | None = None, algorithm: str | None = None) -> Iterator
     if algorithm is not None:
         names = sorted({e.algorithm for e in entries() if provider in (None, e.provider)})
         if algorithm not in names:
-            raise ValueError(f"algorithm: got {algorithm!r}, expected 'auto' or one of {', '.join(names)}")
+            raise ValueError(
+                f"algorithm: got {algorithm!r}, expected 'auto' or one of {', '.join(names)}"
+            )
     if provider is not None:
         from . import providers
 
@@ -235,7 +252,9 @@ def select(
 ) -> Entry:
     """The kernel that runs `primitive` on these operands; raises NoKernel with every refusal."""
     refusals = []
-    for entry in candidates(primitive, device, asked):  # special before general, in tuning-table order
+    for entry in candidates(
+        primitive, device, asked
+    ):  # special before general, in tuning-table order
         reason = entry.refuses(geometry, operands, epilogue)
         if reason is None:
             return entry
@@ -255,7 +274,8 @@ def run(
 ) -> Any:
     """Run `primitive` on raw arrays and return `out`, an array or a tuple of them.
 
-    Without `out` it is allocated: `out_shape` in the first input's dtype, channels-last iff a 4-D input is."""
+    Without `out` it is allocated: `out_shape` in the first input's dtype, channels-last iff a 4-D
+    input is."""
     if out is None:
         out = array.empty_for(inputs, out_shape, inputs[0].dtype)  # type: ignore[arg-type]
     operands = tuple([array.describe(a) for a in inputs if a is not None])
@@ -270,7 +290,7 @@ def run(
     return out
 
 
-# --- looking on -----------------------------------------------------------------------------------------------------
+# --- looking on -----------------------------------------------------------------------------------
 
 
 class Record(NamedTuple):
@@ -291,21 +311,30 @@ class Trace:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def call(self, entry: Entry, inputs: Any, out: Any, geometry: Any, epilogue: Epilogue | None) -> None:
+    def call(
+        self, entry: Entry, inputs: Any, out: Any, geometry: Any, epilogue: Epilogue | None
+    ) -> None:
         array.synchronize()
         start = time.perf_counter()
         entry.function(*inputs, out=out, geometry=geometry, epilogue=epilogue)
         array.synchronize()
         seconds = time.perf_counter() - start
-        arrays = [*inputs, *(out if isinstance(out, (tuple, list)) else (out,)), *(epilogue[:4] if epilogue else ())]
+        arrays = [
+            *inputs,
+            *(out if isinstance(out, (tuple, list)) else (out,)),
+            *(epilogue[:4] if epilogue else ()),
+        ]
         moved = sum(array.nbytes(a) for a in arrays if a is not None)
         flops = geometry.flops(entry.primitive) if geometry is not None else 0
         self.records.append(
-            Record(entry.primitive, entry.provider, entry.algorithm, geometry, moved, flops, seconds)
+            Record(
+                entry.primitive, entry.provider, entry.algorithm, geometry, moved, flops, seconds
+            )
         )
 
     def totals(self) -> list[tuple[str, str, str, int, float, int, int]]:
-        """(primitive, provider, algorithm, calls, seconds, bytes, flops) per kernel, slowest first."""
+        """(primitive, provider, algorithm, calls, seconds, bytes, flops) per kernel, slowest
+        first."""
         sums: dict[tuple[str, str, str], list[float]] = {}
         for r in self.records:
             total = sums.setdefault((r.primitive, r.provider, r.algorithm), [0, 0.0, 0, 0])
@@ -318,7 +347,10 @@ class Trace:
         """`totals` as text, with each kernel's share of the time."""
         rows = self.totals()
         whole = sum(row[4] for row in rows) or 1.0
-        lines = [f"{'primitive':28} {'kernel':24} {'calls':>6} {'ms':>10} {'share':>6} {'GB/s':>8} {'GFLOP/s':>9}"]
+        lines = [
+            f"{'primitive':28} {'kernel':24} {'calls':>6} {'ms':>10} {'share':>6} {'GB/s':>8} "
+            f"{'GFLOP/s':>9}"
+        ]
         for primitive, provider, algorithm, calls, seconds, moved, flops in rows:
             per = max(seconds, 1e-12)
             lines.append(
@@ -335,9 +367,11 @@ _trace: ContextVar[Trace | None] = ContextVar("pycnn_trace", default=None)
 
 
 @contextmanager
-def trace() -> Iterator[Trace]:
-    """Record every primitive run inside: `with pycnn.trace() as t: ...; print(t.table())`."""
-    recorder = Trace()
+def trace(recorder: Trace | None = None) -> Iterator[Trace]:
+    """Record every primitive run inside: `with pycnn.trace() as t: ...; print(t.table())`.
+
+    `recorder` may be a Trace to go on with, or one of a subclass that does more with each call."""
+    recorder = Trace() if recorder is None else recorder
     token = _trace.set(recorder)
     try:
         yield recorder
@@ -346,7 +380,8 @@ def trace() -> Iterator[Trace]:
 
 
 def run_array(name: str, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
-    """Call an operation of xp that belongs to no provider (sort, random numbers, indexing), traced as `array`."""
+    """Call an operation of xp that belongs to no provider (sort, random numbers, indexing), traced
+    as `array`."""
     recorder = _trace.get()
     if recorder is None:
         return function(*arguments, **keywords)
@@ -355,7 +390,9 @@ def run_array(name: str, function: Callable[..., Any], *arguments: Any, **keywor
     array.synchronize()
     arrays = [a for a in (*arguments, result) if array.is_array(a)]
     moved = sum(array.nbytes(a) for a in arrays)
-    recorder.records.append(Record(name, "array", "xp", None, moved, 0, time.perf_counter() - start))
+    recorder.records.append(
+        Record(name, "array", "xp", None, moved, 0, time.perf_counter() - start)
+    )
     return result
 
 
@@ -366,9 +403,11 @@ def explain(
     epilogue: Epilogue | None = None,
     asked: Asked | None = None,
 ) -> str:
-    """Which kernel would run `primitive` on these arrays (or Operands), and what each other one says.
+    """Which kernel would run `primitive` on these arrays (or Operands), and what each other one
+    says.
 
-    One line per kernel of every provider: "->" before the chosen one, a reason behind each that is passed over."""
+    One line per kernel of every provider: "->" before the chosen one, a reason behind each that is
+    passed over."""
     all_entries = entries(primitive)
     arrays = [getattr(a, "_data", a) for a in inputs if a is not None]
     operands = tuple(a if isinstance(a, Operand) else array.describe(a) for a in arrays)
@@ -392,7 +431,9 @@ def explain(
             note = "can run; the tuning table puts it later"
         else:
             note = "not considered: " + _left_out(entry, device, asked)
-        lines.append(f"  {'->' if entry == chosen else '  '} {entry.provider}/{entry.algorithm}: {note}")
+        lines.append(
+            f"  {'->' if entry == chosen else '  '} {entry.provider}/{entry.algorithm}: {note}"
+        )
     if chosen is None:
         lines.append("  no kernel runs it")
     return "\n".join(lines)

@@ -1,7 +1,8 @@
 """Data types: pycnn's dtypes are NumPy dtype objects, promoted by PyTorch's rules.
 
-`pycnn.float32` *is* `numpy.dtype("float32")`; bfloat16 comes from ml_dtypes. Wherever a dtype is an argument, a
-string ("float32", "half"), a NumPy dtype or scalar type, Python's float, int or bool, or a torch dtype will do.
+`pycnn.float32` *is* `numpy.dtype("float32")`; bfloat16 comes from ml_dtypes. Wherever a dtype is an
+argument, a string ("float32", "half"), a NumPy dtype or scalar type, Python's float, int or bool,
+or a torch dtype will do.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ half, double = float16, float64
 FLOATING = {float16, float32, float64}
 HALVES = {float16}
 SUPPORTED = {float16, float32, float64, uint8, int8, int16, int32, int64, bool_}
-UNIT_ROUNDOFF = {float16: 2.0**-11, float32: 2.0**-24, float64: 2.0**-53}  # u, half the distance from 1 to the next
+UNIT_ROUNDOFF = {
+    float16: 2.0**-11,
+    float32: 2.0**-24,
+    float64: 2.0**-53,
+}  # u, half the distance from 1 to the next
 INTEGRAL = frozenset((uint8, int8, int16, int32, int64))
 
 _BY_NAME = {str(dtype): dtype for dtype in SUPPORTED} | {
@@ -84,7 +89,7 @@ def as_dtype(spec: Any) -> np.dtype:
     if dtype is None:
         accepted = ", ".join(sorted(str(d) for d in SUPPORTED))
         raise TypeError(f"dtype: got {spec!r}, expected one of {accepted}")
-    return dtype
+    return dtype  # type: ignore[return-value]
 
 
 def is_floating_point(dtype: np.dtype) -> bool:
@@ -144,8 +149,9 @@ def scalar_dtype(value: Any) -> np.dtype:
 def result_type(*operands: Any) -> np.dtype:
     """The dtype of an elementwise result, as torch.result_type gives it for any number of operands.
 
-    Tensors and arrays with dimensions outrank zero-dimensional ones, which outrank Python numbers: a lower rank
-    changes the result only by belonging to a higher category (bool < integer < floating)."""
+    Tensors and arrays with dimensions outrank zero-dimensional ones, which outrank Python numbers:
+    a lower rank changes the result only by belonging to a higher category (bool < integer <
+    floating)."""
     ranks: list[np.dtype | None] = [None, None, None]
     for operand in operands:
         dtype = getattr(operand, "dtype", None)

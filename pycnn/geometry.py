@@ -1,8 +1,9 @@
 """Geometries: the frozen facts of one call, and the only home of output-size formulas.
 
-Letters are cuDNN's: N C H W in, K R S filter, P Q out, G groups. A geometry is hashable (its hash is computed once),
-so that `dispatch.select` can be cached on it; the `..._geometry` functions validate their arguments, raise torch's
-classes of error, and return the same object for the same arguments.
+Letters are cuDNN's: N C H W in, K R S filter, P Q out, G groups. A geometry is hashable (its hash
+is computed once), so that `dispatch.select` can be cached on it; the `..._geometry` functions
+validate their arguments, raise torch's classes of error, and return the same object for the same
+arguments.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-LIMIT = 2**31 - 1  # every size, stride, padding and dilation stays below what a 32-bit kernel argument holds
+LIMIT = (
+    2**31 - 1
+)  # every size, stride, padding and dilation stays below what a 32-bit kernel argument holds
 
 
 class Geometry:
-    """Base of the frozen classes below: fields as a dataclass's, equality by value, hash computed once."""
+    """Base of the frozen classes below: fields as a dataclass's, equality by value, hash computed
+    once."""
 
     _fields: tuple[str, ...] = ()
     _values: tuple[Any, ...]
@@ -26,10 +30,12 @@ class Geometry:
         names, cls = self._fields, type(self)
         if len(values) > len(names):
             raise TypeError(f"{cls.__name__} has {len(names)} fields, got {len(values)} values")
-        given = dict(zip(names, values))  # noqa: B905
+        given = dict(zip(names, values))
         for name, value in named.items():
             if name not in names or name in given:
-                raise TypeError(f"{cls.__name__}: {name!r} is {'given twice' if name in given else 'no field'}")
+                raise TypeError(
+                    f"{cls.__name__}: {name!r} is {'given twice' if name in given else 'no field'}"
+                )
             given[name] = value
         missing = [name for name in names if name not in given and not hasattr(cls, name)]
         if missing:
@@ -49,7 +55,9 @@ class Geometry:
         return self is other or (type(self) is type(other) and self._values == other._values)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in zip(self._fields, self._values, strict=True))
+        fields = ", ".join(
+            f"{name}={value!r}" for name, value in zip(self._fields, self._values, strict=True)
+        )
         return f"{type(self).__name__}({fields})"
 
     def flops(self, primitive: str) -> int:
@@ -58,21 +66,25 @@ class Geometry:
 
 
 if TYPE_CHECKING:
-    
+    from dataclasses import dataclass
+
     frozen = dataclass(frozen=True)
 else:
 
     def frozen(cls: type) -> type:
-        """A frozen dataclass in what it does. The module `dataclasses` and the classes it generates would cost more
-        than everything else `import pycnn` does."""
+        """A frozen dataclass in what it does. The module `dataclasses` and the classes it generates
+        would cost more than everything else `import pycnn` does."""
         cls._fields = tuple(cls.__annotations__)
         return cls
 
 
-def tap_span(size: int, outputs: int, tap: int, stride: int, pad: int, dilation: int) -> tuple[slice, slice]:
+def tap_span(
+    size: int, outputs: int, tap: int, stride: int, pad: int, dilation: int
+) -> tuple[slice, slice]:
     """For one filter tap along one axis: which outputs it feeds, and from which inputs.
 
-    Output p reads input p*stride - pad + tap*dilation; the slices hold the p whose input lies inside [0, size)."""
+    Output p reads input p*stride - pad + tap*dilation; the slices hold the p whose input lies
+    inside [0, size)."""
     offset = tap * dilation - pad
     first = max(0, -(offset // stride))  # ceil(-offset / stride)
     last = min(outputs - 1, (size - 1 - offset) // stride)
@@ -86,8 +98,8 @@ def tap_span(size: int, outputs: int, tap: int, stride: int, pad: int, dilation:
 class Conv2dGeometry(Geometry):
     """One two-dimensional convolution: y = conv(x, w).  x (N,C,H,W)  w (K,C/G,R,S)  y (N,K,P,Q).
 
-    pad_bottom and pad_right may be negative: the last rows or columns are then never read, as in a transposed
-    convolution whose output padding passes its stride."""
+    pad_bottom and pad_right may be negative: the last rows or columns are then never read, as in a
+    transposed convolution whose output padding passes its stride."""
 
     N: int
     C: int
@@ -108,11 +120,15 @@ class Conv2dGeometry(Geometry):
 
     @cached_property
     def P(self) -> int:
-        return conv_output_size(self.H + self.pad_top + self.pad_bottom, self.R, self.stride_h, self.dilation_h)
+        return conv_output_size(
+            self.H + self.pad_top + self.pad_bottom, self.R, self.stride_h, self.dilation_h
+        )
 
     @cached_property
     def Q(self) -> int:
-        return conv_output_size(self.W + self.pad_left + self.pad_right, self.S, self.stride_w, self.dilation_w)
+        return conv_output_size(
+            self.W + self.pad_left + self.pad_right, self.S, self.stride_w, self.dilation_w
+        )
 
     @property
     def x_shape(self) -> tuple[int, ...]:
@@ -160,11 +176,22 @@ class Conv2dGeometry(Geometry):
     def flops(self, primitive: str) -> int:
         if primitive in ("im2col", "col2im"):
             return 0
-        return 2 * self.N * self.K * self.P * self.Q * (self.C // self.G if self.G else 0) * self.R * self.S
+        return (
+            2
+            * self.N
+            * self.K
+            * self.P
+            * self.Q
+            * (self.C // self.G if self.G else 0)
+            * self.R
+            * self.S
+        )
 
     def __str__(self) -> str:
         groups = f" groups {self.G}" if self.G != 1 else ""
-        dilation = f" dilation {self.dilation_h}x{self.dilation_w}" if self.dilation != (1, 1) else ""
+        dilation = (
+            f" dilation {self.dilation_h}x{self.dilation_w}" if self.dilation != (1, 1) else ""
+        )
         pads = f" pad {self.padding}" if any(self.padding) else ""
         return (
             f"{self.N}x{self.C}x{self.H}x{self.W} -> {self.K}, {self.R}x{self.S} "
@@ -176,8 +203,9 @@ class Conv2dGeometry(Geometry):
 class Pool2dGeometry(Geometry):
     """One two-dimensional pooling.  x (N,C,H,W)  y (N,C,P,Q).
 
-    Output p pools the inputs start_p, start_p + dilation, ... below end_p that lie inside the image. An adaptive
-    pooling has start_p = floor(p*H/P), end_p = ceil((p+1)*H/P); R and S are then its largest window."""
+    Output p pools the inputs start_p, start_p + dilation, ... below end_p that lie inside the
+    image. An adaptive pooling has start_p = floor(p*H/P), end_p = ceil((p+1)*H/P); R and S are then
+    its largest window."""
 
     N: int
     C: int
@@ -215,9 +243,11 @@ class Pool2dGeometry(Geometry):
         return "uint8" if self.taps <= 256 else "int32"
 
     def windows(self, axis: str) -> list[tuple[int, int]]:
-        """(start, end) of each output's window along "h" or "w"; start may be negative, end pass the image.
+        """(start, end) of each output's window along "h" or "w"; start may be negative, end pass
+        the image.
 
-        The end of a regular window is clipped to the padded image, which is what average pooling divides by."""
+        The end of a regular window is clipped to the padded image, which is what average pooling
+        divides by."""
         size, outputs, taps, stride, pad, dilation = (
             (self.H, self.P, self.R, self.stride_h, self.pad_h, self.dilation_h)
             if axis == "h"
@@ -248,7 +278,12 @@ class BatchNormGeometry(Geometry):
     size: int  # elements per image and channel
 
     def flops(self, primitive: str) -> int:
-        per_element = {"batch_norm_stats": 3, "batch_norm_apply": 2, "batch_norm_reduce": 4, "batch_norm_dgrad": 5}
+        per_element = {
+            "batch_norm_stats": 3,
+            "batch_norm_apply": 2,
+            "batch_norm_reduce": 4,
+            "batch_norm_dgrad": 5,
+        }
         return per_element.get(primitive, 0) * self.N * self.C * self.size
 
 
@@ -302,7 +337,8 @@ class LocalResponseNormGeometry(Geometry):
 
 @frozen
 class Resize2dGeometry(Geometry):
-    """Resampling (N,C,H,W) to (N,C,P,Q). Positions step by 1 / scale, or by the ratio of sizes where it is None."""
+    """Resampling (N,C,H,W) to (N,C,P,Q). Positions step by 1 / scale, or by the ratio of sizes
+    where it is None."""
 
     N: int
     C: int
@@ -342,7 +378,7 @@ class CrossEntropyGeometry(Geometry):
     weighted: bool
 
 
-# --- validated construction -----------------------------------------------------------------------------------------
+# --- validated construction -----------------------------------------------------------------------
 
 
 def conv_output_size(padded: int, taps: int, stride: int, dilation: int) -> int:
@@ -350,8 +386,11 @@ def conv_output_size(padded: int, taps: int, stride: int, dilation: int) -> int:
     return (padded - dilation * (taps - 1) - 1) // stride + 1
 
 
-def pool_output_size(size: int, taps: int, stride: int, pad: int, dilation: int, ceil_mode: bool) -> int:
-    """As a convolution's, rounded up in ceil_mode unless the last window would start in the right padding."""
+def pool_output_size(
+    size: int, taps: int, stride: int, pad: int, dilation: int, ceil_mode: bool
+) -> int:
+    """As a convolution's, rounded up in ceil_mode unless the last window would start in the right
+    padding."""
     span = size + 2 * pad - dilation * (taps - 1) - 1
     outputs = (span + (stride - 1 if ceil_mode else 0)) // stride + 1
     if ceil_mode and (outputs - 1) * stride >= size + pad:
@@ -369,13 +408,17 @@ def integers(value: Any, count: int, name: str, minimum: int, op: str) -> tuple[
     out = []
     for item in items:
         if isinstance(item, (bool, float, str)) or not hasattr(item, "__index__"):
-            raise TypeError(f"{op}(): argument '{name}' must be int or tuple of ints, got {value!r}")
+            raise TypeError(
+                f"{op}(): argument '{name}' must be int or tuple of ints, got {value!r}"
+            )
         out.append(int(item.__index__()))
     if len(out) != count:
         raise RuntimeError(f"{op}(): {name}: got {value!r}, expected one int or {count} ints")
     for number in out:
         if not minimum <= number <= LIMIT:
-            raise RuntimeError(f"{op}(): {name}: got {value!r}, expected integers from {minimum} to {LIMIT}")
+            raise RuntimeError(
+                f"{op}(): {name}: got {value!r}, expected integers from {minimum} to {LIMIT}"
+            )
     return tuple(out)
 
 
@@ -386,7 +429,11 @@ def pair(value: Any, name: str, minimum: int, op: str) -> tuple[int, int]:
         return (value, value)
     if kind is tuple and len(value) == 2:
         first, second = value
-        if type(first) is type(second) is int and minimum <= first <= LIMIT and minimum <= second <= LIMIT:
+        if (
+            type(first) is type(second) is int
+            and minimum <= first <= LIMIT
+            and minimum <= second <= LIMIT
+        ):
             return value
     return integers(value, 2, name, minimum, op)  # type: ignore[return-value]
 
@@ -396,12 +443,17 @@ def _shape_words(shape: Sequence[int]) -> str:
 
 
 def _check_not_empty(op: str, image: tuple[int, ...], weight: tuple[int, ...]) -> None:
-    """RuntimeError for filters without taps or outputs, and for images without pixels: only N and C may be 0."""
+    """RuntimeError for filters without taps or outputs, and for images without pixels: only N and C
+    may be 0."""
     if weight[0] < 1 or weight[2] < 1 or weight[3] < 1:
-        raise RuntimeError(f"{op}(): weight: got size {_shape_words(weight)}, expected filters with at least one tap")
+        raise RuntimeError(
+            f"{op}(): weight: got size {_shape_words(weight)}, expected filters with at least one "
+            f"tap"
+        )
     if min(image[2:]) < 1 <= min(image[:2]):
         raise RuntimeError(
-            f"{op}(): Only zero batch or zero channel inputs are supported, but got input shape: {_shape_words(image)}"
+            f"{op}(): Only zero batch or zero channel inputs are supported, but got input shape: "
+            f"{_shape_words(image)}"
         )
 
 
@@ -415,7 +467,8 @@ def conv2d_geometry(
     groups: int,
     op: str = "conv2d",
 ) -> Conv2dGeometry:
-    """The geometry of conv(x, w); padding is (top, bottom, left, right). RuntimeError where shapes do not fit."""
+    """The geometry of conv(x, w); padding is (top, bottom, left, right). RuntimeError where shapes
+    do not fit."""
     n, c, h, w = x_shape
     k, c_per_group, r, s = w_shape
     if groups < 1 or groups > LIMIT:
@@ -423,11 +476,13 @@ def conv2d_geometry(
     if c != c_per_group * groups:
         raise RuntimeError(
             f"{op}(): Given groups={groups}, weight of size {_shape_words(w_shape)}, expected input"
-            f"{_shape_words(x_shape)} to have {c_per_group * groups} channels, but got {c} channels instead"
+            f"{_shape_words(x_shape)} to have {c_per_group * groups} channels, but got {c} "
+            f"channels instead"
         )
     if k % groups:
         raise RuntimeError(
-            f"{op}(): Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
+            f"{op}(): Given groups={groups}, expected weight to be divisible by {groups} at "
+            f"dimension 0, "
             f"but got weight of size {_shape_words(w_shape)}"
         )
     _check_not_empty(op, x_shape, w_shape)
@@ -435,7 +490,8 @@ def conv2d_geometry(
     extent = (dilation[0] * (r - 1) + 1, dilation[1] * (s - 1) + 1)
     if padded[0] < extent[0] or padded[1] < extent[1]:
         raise RuntimeError(
-            f"{op}(): Calculated padded input size per channel: ({padded[0]} x {padded[1]}). Kernel size: "
+            f"{op}(): Calculated padded input size per channel: ({padded[0]} x {padded[1]}). "
+            f"Kernel size: "
             f"({extent[0]} x {extent[1]}). Kernel size can't be greater than actual input size"
         )
     if max(*padded, *x_shape, *w_shape) > LIMIT:
@@ -454,15 +510,18 @@ def conv_transpose2d_geometry(
     dilation: tuple[int, int],
     op: str = "conv_transpose2d",
 ) -> Conv2dGeometry:
-    """The geometry of the convolution whose adjoint maps y_shape to the transposed convolution's output."""
+    """The geometry of the convolution whose adjoint maps y_shape to the transposed convolution's
+    output."""
     n, k, p, q = y_shape
     k_w, c_per_group, r, s = w_shape
     if groups < 1 or groups > LIMIT:
         raise RuntimeError(f"{op}(): groups: got {groups}, expected a positive integer")
     if k != k_w or k % groups:
         raise RuntimeError(
-            f"{op}(): Given transposed=True, groups={groups}, weight of size {_shape_words(w_shape)}, expected "
-            f"input{_shape_words(y_shape)} to have {k_w} channels (a multiple of groups), but got {k} channels instead"
+            f"{op}(): Given transposed=True, groups={groups}, weight of size "
+            f"{_shape_words(w_shape)}, expected "
+            f"input{_shape_words(y_shape)} to have {k_w} channels (a multiple of groups), but got "
+            f"{k} channels instead"
         )
     _check_not_empty(op, y_shape, (min(k_w, c_per_group), c_per_group, r, s))
     sizes = []
@@ -477,7 +536,8 @@ def conv_transpose2d_geometry(
     h, w = sizes
     if h < 1 or w < 1:
         raise RuntimeError(
-            f"{op}(): Given input size per channel: ({p} x {q}). Calculated output size per channel: ({h} x {w}). "
+            f"{op}(): Given input size per channel: ({p} x {q}). Calculated output size per "
+            f"channel: ({h} x {w}). "
             "Output size is too small"
         )
     if max(h, w) > LIMIT:
@@ -502,11 +562,13 @@ def pool2d_geometry(
     divisor_override: int | None = None,
     op: str = "max_pool2d",
 ) -> Pool2dGeometry:
-    """The geometry of a pooling; RuntimeError where the padding or the output size is impossible."""
+    """The geometry of a pooling; RuntimeError where the padding or the output size is
+    impossible."""
     n, c, h, w = x_shape
     if min(c, h, w) < 1:
         raise RuntimeError(
-            f"{op}(): Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, "
+            f"{op}(): Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for "
+            f"input, "
             f"but got: {_shape_words(x_shape)}"
         )
     for pad, taps in zip(padding, kernel_size, strict=True):
@@ -523,7 +585,19 @@ def pool2d_geometry(
             "Output size is too small"
         )
     return Pool2dGeometry(
-        n, c, h, w, *kernel_size, p, q, *stride, *padding, *dilation, False, count_include_pad, divisor_override
+        n,
+        c,
+        h,
+        w,
+        *kernel_size,
+        p,
+        q,
+        *stride,
+        *padding,
+        *dilation,
+        False,
+        count_include_pad,
+        divisor_override,
     )
 
 
@@ -531,7 +605,8 @@ def pool2d_geometry(
 def adaptive_pool2d_geometry(
     x_shape: tuple[int, ...], output_size: tuple[int, int], op: str = "adaptive_avg_pool2d"
 ) -> Pool2dGeometry:
-    """The geometry of an adaptive pooling to `output_size`; RuntimeError for an image without pixels."""
+    """The geometry of an adaptive pooling to `output_size`; RuntimeError for an image without
+    pixels."""
     n, c, h, w = x_shape
     if min(h, w) < 1:
         raise RuntimeError(

@@ -9,7 +9,6 @@ reaches the kink, and an element that sits on one is skipped and counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,20 +51,18 @@ class Mismatch(NamedTuple):
         )
 
 
-@dataclass
 class GradcheckReport:
     """What a gradient check found; true where every gradient is right."""
 
-    checked: int = 0  # derivatives compared (projections of the Jacobian in fast mode)
-    skipped: list[tuple[int, tuple[int, ...] | None]] = field(
-        default_factory=list
-    )  # (input, its index) on a kink
-    elements: int = (
-        0  # input elements perturbed (outputs projected in fast mode); `skipped` counts among these
-    )
-    worst: float = 0.0  # the largest |analytic - numeric|
-    mismatches: list[Mismatch] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)  # failures that are not about one derivative
+    def __init__(self) -> None:
+        self.checked = 0  # derivatives compared (projections of the Jacobian in fast mode)
+        # (input, its index) on a kink
+        self.skipped: list[tuple[int, tuple[int, ...] | None]] = []
+        # input elements perturbed (outputs projected in fast mode); `skipped` counts among these
+        self.elements = 0
+        self.worst = 0.0  # the largest |analytic - numeric|
+        self.mismatches: list[Mismatch] = []
+        self.problems: list[str] = []  # failures that are not about one derivative
 
     @property
     def ok(self) -> bool:

@@ -13,12 +13,19 @@ if TYPE_CHECKING:
 
 
 def tensor_repr(t: Tensor) -> str:
-    """`tensor([[1., 2.]], grad_fn=<AddBackward>)`; dtype, device and layout appear where they are not the default."""
+    """`tensor([[1., 2.]], grad_fn=<AddBackward>)`; dtype, device and layout appear where they are
+    not the default."""
     a = array.to_device(t._data, "cpu")
     shown = a.astype(np.float32) if a.dtype in dtypes.HALVES else a
     prefix = "tensor("
     body = np.array2string(
-        shown, separator=", ", prefix=prefix, precision=4, suppress_small=False, threshold=1000, edgeitems=3
+        shown,
+        separator=", ",
+        prefix=prefix,
+        precision=4,
+        suppress_small=False,
+        threshold=1000,
+        edgeitems=3,
     )
     notes = []
     usual = {dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_}

@@ -1,6 +1,7 @@
 """Random numbers: one generator for the process, seeded by `manual_seed`.
 
-Philox is counter-based: its stream depends on the seed alone, not on how many numbers a call draws at once."""
+Philox is counter-based: its stream depends on the seed alone, not on how many numbers a call draws
+at once."""
 
 from __future__ import annotations
 
@@ -56,7 +57,9 @@ def set_rng_state(state: dict[str, Any]) -> None:
     generator().bit_generator.state = state
 
 
-def uniform(shape: tuple[int, ...], low: float, high: float, dtype: np.dtype, device: str = "cpu") -> Array:
+def uniform(
+    shape: tuple[int, ...], low: float, high: float, dtype: np.dtype, device: str = "cpu"
+) -> Array:
     """An array of `dtype`, uniform in [low, high)."""
     draws = dispatch.run_array("random", generator().random, shape)
     values = (draws * (high - low) + low).astype(dtype)
@@ -66,7 +69,9 @@ def uniform(shape: tuple[int, ...], low: float, high: float, dtype: np.dtype, de
     return array.to_device(values, device)
 
 
-def normal(shape: tuple[int, ...], mean: float, std: float, dtype: np.dtype, device: str = "cpu") -> Array:
+def normal(
+    shape: tuple[int, ...], mean: float, std: float, dtype: np.dtype, device: str = "cpu"
+) -> Array:
     """An array of `dtype`, Gaussian."""
     draws = dispatch.run_array("random", generator().standard_normal, shape)
     return array.to_device((draws * std + mean).astype(dtype), device)
@@ -83,7 +88,9 @@ def _fill(t: Tensor, values: Array) -> Tensor:
 def uniform_(input: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Fill with draws uniform in [a, b); RuntimeError unless a <= b."""
     if not a <= b:
-        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
+        raise RuntimeError(
+            f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}"
+        )
     return _fill(input, uniform(input.shape, float(a), float(b), input.dtype, input.device))
 
 

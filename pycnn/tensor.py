@@ -1,7 +1,8 @@
 """Tensor: an array, its gradient, and the node that made it.
 
-The methods that compute (add, sum, reshape, ...) live with their functions in pycnn.functional and are attached by
-`tensor_method`; this file holds what a tensor *is*: its array, its place in the graph, its views and versions.
+The methods that compute (add, sum, reshape, ...) live with their functions in pycnn.functional and
+are attached by `tensor_method`; this file holds what a tensor *is*: its array, its place in the
+graph, its views and versions.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class RemovableHandle:
 
 
 class Tensor:
-    """A NumPy or CuPy array with a gradient. Made by `pycnn.tensor`, `pycnn.from_numpy` and the creation functions."""
+    """A NumPy or CuPy array with a gradient. Made by `pycnn.tensor`, `pycnn.from_numpy` and the
+    creation functions."""
 
     # class-level defaults, so that making a Tensor sets one attribute
     _data: Array
@@ -57,8 +59,10 @@ class Tensor:
     _node: Function | None = None
     _index = 0
     _version_counter: Version | None = None
-    _view: tuple[Tensor, tuple[ViewFunction, ...]] | None = None  # (base, the views from base to self)
-    _generation = 0  # of a base: how often its history was rewritten; of a view: the base's, when its node was made
+    # (base, the views that lead from it to self)
+    _view: tuple[Tensor, tuple[ViewFunction, ...]] | None = None
+    # of a base: how often its history was rewritten; of a view: the base's when its node was made
+    _generation = 0
     _retains_grad = False
     hooks: dict[int, Callable[[Array], Array | None]] | None = None  # of a leaf, on its gradient
     accumulate_hooks: dict[int, Callable[[Tensor], None]] | None = None
@@ -117,7 +121,9 @@ class Tensor:
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or its length along `dim`; IndexError if there is no such dimension."""
-        return self._data.shape if dim is None else self._data.shape[check_dim(dim, self._data.ndim)]
+        return (
+            self._data.shape if dim is None else self._data.shape[check_dim(dim, self._data.ndim)]
+        )
 
     def numel(self) -> int:
         return self._data.size
@@ -155,7 +161,9 @@ class Tensor:
     def item(self) -> Any:
         """The value of a one-element tensor as a Python number; RuntimeError for any other."""
         if self._data.size != 1:
-            raise RuntimeError(f"a Tensor with {self._data.size} elements cannot be converted to Scalar")
+            raise RuntimeError(
+                f"a Tensor with {self._data.size} elements cannot be converted to Scalar"
+            )
         value = self._data.reshape(()).item()
         return float(value) if self.is_floating_point() else value
 
@@ -184,11 +192,17 @@ class Tensor:
         return int(self.item())
 
     def numpy(self) -> np.ndarray:
-        """The array itself, memory shared. RuntimeError on a tensor that requires grad: detach() it first."""
+        """The array itself, memory shared. RuntimeError on a tensor that requires grad: detach() it
+        first."""
         if self._requires_grad:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+                "instead."
+            )
         if not isinstance(self._data, np.ndarray):
-            raise TypeError(f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() first.")
+            raise TypeError(
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() first."
+            )
         return self._data
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -217,7 +231,10 @@ class Tensor:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
-            raise RuntimeError("Only Tensors created explicitly by the user support the deepcopy protocol; detach() it")
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user support the deepcopy protocol; "
+                "detach() it"
+            )
         out = type(self).__new__(type(self))
         memo[id(self)] = out
         out._data = array.copy(self._data)
@@ -228,7 +245,9 @@ class Tensor:
 
     def __getstate__(self) -> dict[str, Any]:
         if not self.is_leaf:
-            raise RuntimeError("a tensor with a graph behind it cannot be pickled; detach() it first")
+            raise RuntimeError(
+                "a tensor with a graph behind it cannot be pickled; detach() it first"
+            )
         a = array.to_device(self._data, "cpu")
         if a.dtype.name == "bfloat16":
             a = a.view(np.uint16)
@@ -260,7 +279,8 @@ class Tensor:
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for gradients of this leaf; RuntimeError for integers, or to switch a non-leaf off."""
+        """Ask for gradients of this leaf; RuntimeError for integers, or to switch a non-leaf
+        off."""
         if requires_grad and self._data.dtype not in dtypes.FLOATING:
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if not self.is_leaf and not requires_grad:
@@ -290,10 +310,13 @@ class Tensor:
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got {type(value).__name__}"
+                )
             if value.shape != self.shape:
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: got {list(value.shape)}, expected {list(self.shape)}"
+                    f"assigned grad has data of a different size: got {list(value.shape)}, "
+                    f"expected {list(self.shape)}"
                 )
             if value.dtype != self.dtype:
                 raise RuntimeError(f"assigned grad has dtype {value.dtype}, expected {self.dtype}")
@@ -301,7 +324,8 @@ class Tensor:
 
     @property
     def data(self) -> Tensor:
-        """An alias of the same memory outside the graph, whose edits the version counter does not see."""
+        """An alias of the same memory outside the graph, whose edits the version counter does not
+        see."""
         return Tensor._wrap(self._data)
 
     @data.setter
@@ -311,7 +335,8 @@ class Tensor:
         self._data = value._data
 
     def detach(self) -> Tensor:
-        """The same memory, outside the graph; in-place edits of either are seen by the version counter."""
+        """The same memory, outside the graph; in-place edits of either are seen by the version
+        counter."""
         t = Tensor._wrap(self._data)
         t._version_counter = self.version_counter()
         return t
@@ -337,8 +362,11 @@ class Tensor:
     ) -> None:
         """Accumulate d(self)/d(leaf) into every leaf's .grad, or only into those of `inputs`.
 
-        `gradient` (of self's shape) may be left out for one element. The graph is freed unless `retain_graph`."""
-        autograd.backward(self, None if gradient is None else (gradient,), retain_graph, create_graph, inputs)
+        `gradient` (of self's shape) may be left out for one element. The graph is freed unless
+        `retain_graph`."""
+        autograd.backward(
+            self, None if gradient is None else (gradient,), retain_graph, create_graph, inputs
+        )
 
     def retain_grad(self) -> None:
         """Keep .grad on this non-leaf too."""
@@ -356,7 +384,9 @@ class Tensor:
             if t is not None:
                 known = t._grad
                 t._grad = Tensor._wrap(
-                    array.copy(gradient) if known is None else autograd.add_gradients(known._data, gradient)
+                    array.copy(gradient)
+                    if known is None
+                    else autograd.add_gradients(known._data, gradient)
                 )
 
         self._array_hooks()[next(_hook_ids)] = keep
@@ -376,7 +406,8 @@ class Tensor:
         return target.hooks.setdefault(index, {})
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-        """Call `hook(grad)` whenever this tensor's gradient is known; a Tensor it returns replaces the gradient."""
+        """Call `hook(grad)` whenever this tensor's gradient is known; a Tensor it returns replaces
+        the gradient."""
         if not self._requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
 
@@ -385,7 +416,9 @@ class Tensor:
             if result is None:
                 return None
             if not isinstance(result, Tensor) or result.shape != gradient.shape:
-                raise RuntimeError(f"hook {hook!r} must return None or a Tensor of shape {list(gradient.shape)}")
+                raise RuntimeError(
+                    f"hook {hook!r} must return None or a Tensor of shape {list(gradient.shape)}"
+                )
             return result._data
 
         hooks = self._array_hooks()
@@ -396,7 +429,9 @@ class Tensor:
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
         """Call `hook(self)` after this leaf's .grad was updated."""
         if not self._requires_grad or not self.is_leaf:
-            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+            raise RuntimeError(
+                "post accumulate grad hooks cannot be registered on non-leaf tensors"
+            )
         if self.accumulate_hooks is None:
             self.accumulate_hooks = {}
         handle = RemovableHandle(self.accumulate_hooks)
@@ -428,46 +463,64 @@ class Tensor:
             again: Tensor = base
             for view in views:
                 again = view.fresh()(again)
-        self._node, self._index, self._requires_grad = again._node, again._index, again._requires_grad
+        self._node, self._index, self._requires_grad = (
+            again._node,
+            again._index,
+            again._requires_grad,
+        )
 
     def check_inplace(self) -> None:
-        """RuntimeError where torch forbids an in-place edit: leaves that require grad, their views, read-only memory."""
-        if autograd.is_grad_enabled() and self._requires_grad:
+        """RuntimeError where torch forbids an in-place edit: leaves that require grad, their views,
+        read-only memory."""
+        if autograd.is_grad_enabled() and self.requires_grad:
             if self.is_leaf:
-                raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+                raise RuntimeError(
+                    "a leaf Variable that requires grad is being used in an in-place operation."
+                )
             if self._view is not None and self._view[0].is_leaf and self._view[0]._requires_grad:
-                raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+                raise RuntimeError(
+                    "a view of a leaf Variable that requires grad is being used in an in-place "
+                    "operation."
+                )
         if isinstance(self._data, np.ndarray):
             if 0 in self._data.strides and array.nbytes(self._data) != self.nbytes:
                 raise RuntimeError(
-                    "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                    "unsupported operation: more than one element of the written-to tensor refers "
+                    "to a single memory "
                     "location. Please clone() the tensor before performing the operation."
                 )
             if not self._data.flags.writeable:
-                raise RuntimeError("in-place operation on read-only memory (a NumPy array whose writeable flag is off)")
+                raise RuntimeError(
+                    "in-place operation on read-only memory (a NumPy array whose writeable flag "
+                    "is off)"
+                )
 
     def inplace(self, function: Callable[..., Tensor], *others: Any) -> Tensor:
-        """self <- function(self, *others), written into self's memory; the history follows. Returns self.
+        """self <- function(self, *others), written into self's memory; the history follows. Returns
+        self.
 
         RuntimeError if the result has another shape, or a dtype that self's cannot hold."""
         self.check_inplace()
         recording = autograd.is_grad_enabled() and (
-            self._requires_grad or any(isinstance(o, Tensor) and o._requires_grad for o in others)
+            self.requires_grad or any(isinstance(o, Tensor) and o.requires_grad for o in others)
         )
         old = self
         if recording:
             # backward may need the value from before the edit
             old = Tensor._wrap(array.copy(self._data))
-            if self._requires_grad:
+            if self.requires_grad:
                 old._node, old._index = self.gradient_edge() if not self.is_leaf else (None, 0)
                 old._requires_grad = True
         result = function(old, *others)
         if result.shape != self.shape:
             raise RuntimeError(
-                f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)}"
+                f"output with shape {list(self.shape)} doesn't match the broadcast shape "
+                f"{list(result.shape)}"
             )
         if dtypes.category(result.dtype) > dtypes.category(self.dtype):
-            raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {self.dtype}")
+            raise RuntimeError(
+                f"result type {result.dtype} can't be cast to the desired output type {self.dtype}"
+            )
         if result.dtype != self.dtype:
             result = result.to(self.dtype)
         self._data[...] = result._data
@@ -475,7 +528,8 @@ class Tensor:
         return self
 
     def edited(self, result: Tensor | None) -> None:
-        """Note an in-place edit: bump the version, and make `result`'s history self's if it has one."""
+        """Note an in-place edit: bump the version, and make `result`'s history self's if it has
+        one."""
         self.version_counter().value += 1
         if result is None or not result._requires_grad:
             return
@@ -493,9 +547,10 @@ class Tensor:
 class ViewFunction(Function):
     """A Function whose output is a view: `view(array)` on raw arrays, `backward` its adjoint.
 
-    Subclasses define `view` and `backward`. The output shares memory and version counter with the input and remembers
-    how it was made, so that an in-place edit of either reaches the gradient of both. `view` may return a copy where no
-    view exists (reshape); then it is an ordinary Function."""
+    Subclasses define `view` and `backward`. The output shares memory and version counter with the
+    input and remembers how it was made, so that an in-place edit of either reaches the gradient of
+    both. `view` may return a copy where no view exists (reshape); then it is an ordinary
+    Function."""
 
     def __init__(self, **attributes: Any) -> None:
         self._attributes = attributes
@@ -522,7 +577,8 @@ class ViewFunction(Function):
 
 
 class ViewScatter(Function):
-    """base with the part that `views` shows replaced: how an in-place edit of a view looks from its base."""
+    """base with the part that `views` shows replaced: how an in-place edit of a view looks from its
+    base."""
 
     views: tuple[ViewFunction, ...]
 
@@ -548,7 +604,8 @@ class ViewScatter(Function):
 
 
 def check_dim(dim: Any, ndim: int, name: str = "dim") -> int:
-    """`dim` counted from the front; IndexError outside [-ndim, ndim), TypeError if it is no integer.
+    """`dim` counted from the front; IndexError outside [-ndim, ndim), TypeError if it is no
+    integer.
 
     A zero-dimensional tensor answers to 0 and -1, as in torch."""
     if isinstance(dim, (bool, float, str)) or not hasattr(dim, "__index__"):
@@ -557,7 +614,8 @@ def check_dim(dim: Any, ndim: int, name: str = "dim") -> int:
     reach = max(ndim, 1)
     if not -reach <= index < reach:
         raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-reach}, {reach - 1}], but got {index})"
+            f"Dimension out of range (expected to be in range of [{-reach}, {reach - 1}], but got "
+            f"{index})"
         )
     return index + reach if index < 0 else index
 

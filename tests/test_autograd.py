@@ -41,7 +41,9 @@ def test_accumulation_over_calls_and_paths():
     before = first.numpy().copy()
     (x * 3).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), before + 3)
-    np.testing.assert_array_equal(first.numpy(), before)  # an earlier sum that someone holds does not change
+    np.testing.assert_array_equal(
+        first.numpy(), before
+    )  # an earlier sum that someone holds does not change
 
 
 def test_leaf_gradients_share_no_memory():
@@ -174,7 +176,9 @@ def test_in_place_edit_of_a_retained_tensor_raises():
         y.backward()
 
 
-@pytest.mark.parametrize("alias", [lambda h: h.detach(), lambda h: h[1:], lambda h: h.reshape(3, 1)])
+@pytest.mark.parametrize(
+    "alias", [lambda h: h.detach(), lambda h: h[1:], lambda h: h.reshape(3, 1)]
+)
 def test_edits_through_an_alias_are_seen(alias):
     x = leaf(3)
     h = x * 1
@@ -295,9 +299,9 @@ def test_hooks():
     assert after == [True]
     with pytest.raises(RuntimeError, match="doesn't require gradient"):
         pycnn.ones(1).register_hook(print)
+    y = x * 2
+    y.register_hook(lambda g: 3)
     with pytest.raises(RuntimeError, match="must return None or a Tensor"):
-        y = x * 2
-        y.register_hook(lambda g: 3)
         y.sum().backward()
 
 
@@ -384,7 +388,9 @@ def test_multiple_and_non_differentiable_outputs():
     biggest.sum().backward(retain_graph=True)
     expected = np.zeros(4)
     expected[int(index)] = 1
-    np.testing.assert_array_equal(x.grad.numpy(), expected)  # the gradient that did not arrive counts as zero
+    np.testing.assert_array_equal(
+        x.grad.numpy(), expected
+    )  # the gradient that did not arrive counts as zero
 
 
 def test_threads_differentiate_at_once():

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.smoke
 def table(monkeypatch):
     """A copy of the table that the test may change."""
     dispatch.entries()
-    monkeypatch.setattr(dispatch, "_table", {name: list(group) for name, group in dispatch._table.items()})
+    monkeypatch.setattr(
+        dispatch, "_table", {name: list(group) for name, group in dispatch._table.items()}
+    )
     dispatch.select.cache_clear()
     yield dispatch._table
     dispatch.select.cache_clear()
@@ -50,7 +52,9 @@ def test_every_reference_kernel_documents_itself():
     for entry in dispatch.entries():
         doc = f"{entry.function.__doc__}\n{sys.modules[entry.function.__module__].__doc__}"
         for key in ("Computes", "Arrays", "Numerics"):
-            assert re.search(rf"^\s*{key}\b", doc, re.M), f"{entry.primitive} {entry.algorithm}: no {key}"
+            assert re.search(rf"^\s*{key}\b", doc, re.M), (
+                f"{entry.primitive} {entry.algorithm}: no {key}"
+            )
 
 
 def test_a_preferred_provider_is_tried_first_and_its_refusal_falls_through(table):
@@ -82,7 +86,9 @@ def test_using_runs_or_raises(table):
     dispatch.register("conv2d_fprop", "triton", "direct", lambda g, o, e: "it is Tuesday")(fill(7))
     assert float(F.conv2d(X, W)[0, 0, 0, 0]) == 18, "interpreted kernels are not chosen unasked"
     with pycnn.using("triton"):
-        with pytest.raises(pycnn.NoKernel, match=r"conv2d_fprop 1x2x5x5.*triton/direct: it is Tuesday"):
+        with pytest.raises(
+            pycnn.NoKernel, match=r"conv2d_fprop 1x2x5x5.*triton/direct: it is Tuesday"
+        ):
             F.conv2d(X, W)
         with pytest.raises(pycnn.NoKernel, match="elementwise.*triton has no kernel for it on cpu"):
             F.relu(X)
@@ -92,7 +98,10 @@ def test_using_runs_or_raises(table):
 
 
 def test_using_names_what_it_does_not_know():
-    with pytest.raises(ValueError, match="provider: got 'cudnn', expected one of reference"), pycnn.using("cudnn"):
+    with (
+        pytest.raises(ValueError, match="provider: got 'cudnn', expected one of reference"),
+        pycnn.using("cudnn"),
+    ):
         raise AssertionError("not reached")
     with pytest.raises(ValueError, match="algorithm: got 'magic', expected 'auto' or one of"):
         F.conv2d(X, W, algorithm="magic")
@@ -112,7 +121,13 @@ def test_provider_and_algorithm_on_a_call_bind_its_backward_too():
 
 
 def test_the_tuning_table_orders(table, monkeypatch):
-    row = {"primitive": "conv2d_fprop", "device": "cpu", "provider": "reference", "algorithm": "im2col", "measured": ""}
+    row = {
+        "primitive": "conv2d_fprop",
+        "device": "cpu",
+        "provider": "reference",
+        "algorithm": "im2col",
+        "measured": "",
+    }
     monkeypatch.setattr(providers.tuning, "ROWS", (row,))
     with pycnn.trace() as t:
         F.conv2d(X, W)
@@ -121,7 +136,7 @@ def test_the_tuning_table_orders(table, monkeypatch):
 
 def test_environment_chooses_a_provider():
     code = "import pycnn; pycnn.functional.relu(pycnn.ones(1))"
-    run = lambda name: subprocess.run(  # noqa: E731
+    run = lambda name: subprocess.run(
         [sys.executable, "-c", code], env={"PYCNN_PROVIDER": name}, capture_output=True, text=True
     )
     assert run("reference").returncode == 0
@@ -135,10 +150,15 @@ def test_explain_names_the_chosen_and_every_reason(table):
     text = pycnn.explain("conv2d_fprop", X, W, geometry=GEOMETRY)
     assert "-> reference/direct: chosen" in text
     assert "native/direct: refuses: too small" in text
-    assert "triton/implicit_gemm: not considered: provider 'triton' is not chosen automatically on cpu" in text
+    assert (
+        "triton/implicit_gemm: not considered: provider 'triton' is not chosen automatically on cpu"
+        in text
+    )
     assert "reference/naive: not considered: a naive rung runs only when asked for by name" in text
     with pycnn.using("triton"):
-        assert "-> triton/implicit_gemm: chosen" in pycnn.explain("conv2d_fprop", X, W, geometry=GEOMETRY)
+        assert "-> triton/implicit_gemm: chosen" in pycnn.explain(
+            "conv2d_fprop", X, W, geometry=GEOMETRY
+        )
     with pytest.raises(ValueError, match="primitive: got 'conv3d'"):
         pycnn.explain("conv3d", X)
 
@@ -154,7 +174,9 @@ def test_trace_counts_bytes_flops_and_arrays():
     assert t.records[-1].provider == "array"
     assert "conv2d_fprop" in t.table() and "reference/direct" in str(t)
     F.conv2d(X, W)
-    assert len([r for r in t.records if r.primitive == "conv2d_fprop"]) == 1, "only what runs inside is recorded"
+    assert len([r for r in t.records if r.primitive == "conv2d_fprop"]) == 1, (
+        "only what runs inside is recorded"
+    )
 
 
 def test_contexts_belong_to_their_thread():

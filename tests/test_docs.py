@@ -1,4 +1,5 @@
-"""docs/adding_an_op.md, executed: its blocks are written into a copy of the source tree and its tests run there."""
+"""docs/adding_an_op.md, executed: its blocks are written into a copy of the source tree and its
+tests run there."""
 
 import os
 import re
@@ -27,7 +28,12 @@ def test_adding_an_op_works_as_written(tmp_path):
         with path.open("a") as file:
             file.write(("\n\n" if how == "Appended to" else "") + code)
     probe = "import pycnn, sys; sys.exit(pycnn.__file__ != sys.argv[1])"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTEST_ADDOPTS": "", "PYCNN_NATIVE": "0"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path),
+        "PYTEST_ADDOPTS": "",
+        "PYCNN_NATIVE": "0",
+    }
     command = [sys.executable, "-W", "ignore", "-c", probe, str(tmp_path / "pycnn" / "__init__.py")]
     subprocess.run(command, check=True, env=environment, cwd=tmp_path)
     tests = ["tests/functional/test_shift2d.py", "tests/kernels/test_kernels.py", "-k", "shift2d"]
@@ -41,4 +47,6 @@ def test_adding_an_op_works_as_written(tmp_path):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     passed = int(re.search(r"(\d+) passed", result.stdout).group(1))
-    assert passed > 20, f"the new row ran on two kernels, four dtypes and every layout: {result.stdout}"
+    assert passed > 20, (
+        f"the new row ran on two kernels, four dtypes and every layout: {result.stdout}"
+    )

@@ -20,7 +20,8 @@ def empty_kernels(monkeypatch):
         return None
 
     table = {
-        name: [entry._replace(function=nothing) for entry in dispatch.entries(name)] for name in dispatch.PRIMITIVES
+        name: [entry._replace(function=nothing) for entry in dispatch.entries(name)]
+        for name in dispatch.PRIMITIVES
     }
     monkeypatch.setattr(dispatch, "_table", table)
     dispatch.select.cache_clear()
@@ -41,7 +42,12 @@ def ratio(ours, theirs):
 def test_conv2d_without_its_kernel_costs_less_than_three_torch_calls(empty_kernels):
     x, w = pycnn.randn(1, 4, 4, 4), pycnn.randn(4, 4, 3, 3)
     s, v = torch.randn(1, 4, 4, 4), torch.randn(4, 4, 3, 3)
-    assert ratio(lambda: F.conv2d(x, w, padding=1), lambda: torch.nn.functional.conv2d(s, v, padding=1)) <= 3
+    assert (
+        ratio(
+            lambda: F.conv2d(x, w, padding=1), lambda: torch.nn.functional.conv2d(s, v, padding=1)
+        )
+        <= 3
+    )
 
 
 def test_relu_without_its_kernel_costs_less_than_six_torch_calls(empty_kernels):
@@ -67,8 +73,21 @@ def test_import_pycnn_adds_at_most_40_ms_to_numpy():
 
 
 def test_import_pycnn_imports_neither_torch_nor_cupy_nor_triton():
-    heavy = ("torch", "cupy", "triton", "scipy", "rich", "click", "matplotlib", "ml_dtypes", "dataclasses")
-    loaded = _python("import sys, numpy; before = set(sys.modules); import pycnn; print(*(set(sys.modules) - before))")
+    heavy = (
+        "torch",
+        "cupy",
+        "triton",
+        "scipy",
+        "rich",
+        "click",
+        "matplotlib",
+        "ml_dtypes",
+        "dataclasses",
+    )
+    loaded = _python(
+        "import sys, numpy; before = set(sys.modules); import pycnn; print(*(set(sys.modules) - "
+        "before))"
+    )
     assert "pycnn.tensor" in loaded.split()
     assert not set(heavy) & set(loaded.split())
 

@@ -1,4 +1,5 @@
-"""Tensors: creation, dtypes, what they hold, how they cross to NumPy, DLPack, pickle, and how they read."""
+"""Tensors: creation, dtypes, what they hold, how they cross to NumPy, DLPack, pickle, and how they
+read."""
 
 import copy
 import pickle
@@ -25,7 +26,12 @@ def test_from_numpy_shares_memory_both_ways():
 
 
 def test_from_numpy_refuses_what_it_cannot_hold():
-    for wrong in (np.zeros(2, "complex64"), np.zeros(2, "U3"), np.zeros(2, "uint32"), np.zeros(2, "O")):
+    for wrong in (
+        np.zeros(2, "complex64"),
+        np.zeros(2, "U3"),
+        np.zeros(2, "uint32"),
+        np.zeros(2, "O"),
+    ):
         with pytest.raises(TypeError, match="dtype"):
             pycnn.from_numpy(wrong)
     with pytest.raises(TypeError, match="expected np.ndarray"):
@@ -37,7 +43,21 @@ def test_from_numpy_refuses_what_it_cannot_hold():
         pycnn.from_numpy(packed)
 
 
-@pytest.mark.parametrize("data", [1, 1.5, True, [1, 2], [[1.0, 2], [3, 4]], [True, False], (), [[]], np.float64(2), np.arange(3)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        1,
+        1.5,
+        True,
+        [1, 2],
+        [[1.0, 2], [3, 4]],
+        [True, False],
+        (),
+        [[]],
+        np.float64(2),
+        np.arange(3),
+    ],
+)
 def test_tensor_infers_torchs_dtype_and_copies(data):
     t, expected = pycnn.tensor(data), torch.tensor(data)
     assert t.shape == tuple(expected.shape) and f"torch.{t.dtype}" == str(expected.dtype)
@@ -124,8 +144,8 @@ def test_errors_are_torchs(wrong):
 def test_random_numbers_repeat_from_a_seed():
     def draw():
         return [
-            pycnn.rand(3, 4), pycnn.randn(5, dtype="float64"), pycnn.randint(0, 9, (4,)), pycnn.randperm(6),
-            pycnn.empty(4).uniform_(-1, 1), pycnn.empty(4).normal_(3, 2),
+            pycnn.rand(3, 4), pycnn.randn(5, dtype="float64"), pycnn.randint(0, 9, (4,)),
+            pycnn.randperm(6), pycnn.empty(4).uniform_(-1, 1), pycnn.empty(4).normal_(3, 2),
         ]  # fmt: skip
 
     pycnn.manual_seed(3)
@@ -160,18 +180,29 @@ def test_attributes_match_torch():
     for x, y in ((t, s), (t.permute(0, 2, 3, 1), s.permute(0, 2, 3, 1)), (t[:, 1:], s[:, 1:])):
         assert x.stride() == y.stride() and x.shape == tuple(y.shape) and x.size(1) == y.size(1)
         assert x.is_contiguous() == y.is_contiguous()
-        assert x.is_contiguous(memory_format=pycnn.channels_last) == y.is_contiguous(memory_format=torch.channels_last)
-        assert x.numel() == y.numel() and x.dim() == y.ndim == x.ndim and x.element_size() == y.element_size()
+        assert x.is_contiguous(memory_format=pycnn.channels_last) == y.is_contiguous(
+            memory_format=torch.channels_last
+        )
+        assert (
+            x.numel() == y.numel()
+            and x.dim() == y.ndim == x.ndim
+            and x.element_size() == y.element_size()
+        )
     assert t.device == "cpu" and not t.is_cuda and t.nbytes == 480 and t.is_floating_point()
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 1, 4, 5), (2, 3, 1, 1), (1, 1, 1, 1), (1, 4, 4, 1), (2, 1, 1, 5)])
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 4, 5), (2, 1, 4, 5), (2, 3, 1, 1), (1, 1, 1, 1), (1, 4, 4, 1), (2, 1, 1, 5)]
+)
 def test_ambiguous_layouts_are_resolved_as_torch_resolves_them(shape):
-    """The layout an elementwise result inherits: contiguous and channels-last versions of degenerate shapes."""
+    """The layout an elementwise result inherits: contiguous and channels-last versions of
+    degenerate shapes."""
     for last in (False, True):
         memory_format = pycnn.channels_last if last else pycnn.contiguous_format
         a = pycnn.array.empty(shape, np.dtype("float32"), memory_format)
-        s = torch.empty(shape, memory_format=torch.channels_last if last else torch.contiguous_format)
+        s = torch.empty(
+            shape, memory_format=torch.channels_last if last else torch.contiguous_format
+        )
         assert tuple(x // 4 for x in a.strides) == s.stride()
         described = pycnn.array.describe(a)
         assert described.contiguous == s.is_contiguous()
@@ -206,7 +237,9 @@ def test_array_protocol():
 
 def test_item_and_conversions():
     assert pycnn.tensor([[2.5]]).item() == 2.5 and isinstance(pycnn.tensor(3).item(), int)
-    assert pycnn.tensor(True).item() is True and isinstance(pycnn.ones(1, dtype="bfloat16").item(), float)
+    assert pycnn.tensor(True).item() is True and isinstance(
+        pycnn.ones(1, dtype="bfloat16").item(), float
+    )
     assert float(pycnn.tensor(2)) == 2.0 and int(pycnn.tensor(2.7)) == 2 and bool(pycnn.tensor(1.0))
     assert [10, 20, 30][pycnn.tensor(1)] == 20
     assert pycnn.tensor([[1, 2]]).tolist() == [[1, 2]]
@@ -232,11 +265,19 @@ def test_repr():
 
 @pytest.mark.parametrize("dtype", sorted(map(str, dtypes.SUPPORTED | {pycnn.bfloat16})))
 def test_pickle_and_deepcopy_keep_values_layout_and_flags(dtype):
-    t = pycnn.from_numpy(np.abs(fresh(2, 3, 4, 5) * 3)).to(dtype).contiguous(memory_format="channels_last")
+    t = (
+        pycnn.from_numpy(np.abs(fresh(2, 3, 4, 5) * 3))
+        .to(dtype)
+        .contiguous(memory_format="channels_last")
+    )
     if dtype in {str(d) for d in dtypes.FLOATING}:
         t = t.detach().requires_grad_()
     for twin in (pickle.loads(pickle.dumps(t)), copy.deepcopy(t)):
-        assert twin.dtype == t.dtype and twin.requires_grad == t.requires_grad and twin.stride() == t.stride()
+        assert (
+            twin.dtype == t.dtype
+            and twin.requires_grad == t.requires_grad
+            and twin.stride() == t.stride()
+        )
         np.testing.assert_array_equal(twin.detach().numpy(), t.detach().numpy())
         assert twin.data_ptr() != t.data_ptr()
     with pytest.raises(RuntimeError):
@@ -246,7 +287,11 @@ def test_pickle_and_deepcopy_keep_values_layout_and_flags(dtype):
 def test_grad_setter_and_requires_grad():
     t = pycnn.ones(2, requires_grad=True)
     t.grad = pycnn.zeros(2)
-    for wrong, error in ((pycnn.zeros(3), RuntimeError), (pycnn.zeros(2, dtype="float64"), RuntimeError), (3, TypeError)):
+    for wrong, error in (
+        (pycnn.zeros(3), RuntimeError),
+        (pycnn.zeros(2, dtype="float64"), RuntimeError),
+        (3, TypeError),
+    ):
         with pytest.raises(error, match="assigned grad"):
             t.grad = wrong
     with pytest.raises(RuntimeError, match="floating point"):
@@ -259,11 +304,24 @@ def test_grad_setter_and_requires_grad():
 
 
 def test_promotion_is_torchs():
-    kinds = ["float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64", "bool"]
+    kinds = [
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "bool",
+    ]
     for a in kinds:
         for b in kinds:
             expected = torch.promote_types(getattr(torch, a), getattr(torch, b))
-            assert f"torch.{pycnn.promote_types(dtypes.as_dtype(a), dtypes.as_dtype(b))}" == str(expected), (a, b)
+            assert f"torch.{pycnn.promote_types(dtypes.as_dtype(a), dtypes.as_dtype(b))}" == str(
+                expected
+            ), (a, b)
             for x, y in (((2,), (2,)), ((2,), ()), ((), (2,))):
                 ours = pycnn.result_type(pycnn.zeros(x, dtype=a), pycnn.zeros(y, dtype=b))
                 theirs = torch.result_type(
@@ -272,7 +330,9 @@ def test_promotion_is_torchs():
                 assert f"torch.{ours}" == str(theirs), (a, x, b, y)
         for scalar in (1, 1.5, True):
             ours = pycnn.result_type(pycnn.zeros(2, dtype=a), scalar)
-            assert f"torch.{ours}" == str(torch.result_type(torch.zeros(2, dtype=getattr(torch, a)), scalar)), (a, scalar)
+            assert f"torch.{ours}" == str(
+                torch.result_type(torch.zeros(2, dtype=getattr(torch, a)), scalar)
+            ), (a, scalar)
 
 
 def test_default_dtype():

@@ -1,7 +1,7 @@
 """Differentiable ops with torch's names, signatures and defaults, one file per family.
 
-`torch.nn.functional`'s names are here, and those of the tensor operations (add, sum, reshape, matmul ...) that torch
-keeps at its top level; pycnn's top level has the latter too."""
+`torch.nn.functional`'s names are here, and those of the tensor operations (add, sum, reshape,
+matmul ...) that torch keeps at its top level; pycnn's top level has the latter too."""
 
 from .activation import *
 from .conv import *

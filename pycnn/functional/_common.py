@@ -28,7 +28,8 @@ def check_same_dtype(op: str, **tensors: Tensor | None) -> None:
             continue
         if t.dtype != first[1].dtype:
             raise RuntimeError(
-                f"{op}(): {first[0]} type ({first[1].dtype}) and {name} type ({t.dtype}) should be the same"
+                f"{op}(): {first[0]} type ({first[1].dtype}) and {name} type ({t.dtype}) should "
+                f"be the same"
             )
         array.xp(first[1]._data, t._data)
 
@@ -36,7 +37,9 @@ def check_same_dtype(op: str, **tensors: Tensor | None) -> None:
 def check_floating(t: Tensor, name: str, op: str) -> None:
     """NotImplementedError (a RuntimeError, as torch's) for integer and bool tensors."""
     if t.dtype not in dtypes.FLOATING:
-        raise NotImplementedError(f'"{op}" not implemented for {name} of dtype {t.dtype}; expected a floating-point dtype')
+        raise NotImplementedError(
+            f'"{op}" not implemented for {name} of dtype {t.dtype}; expected a floating-point dtype'
+        )
 
 
 def sum_over(a: Array, axes: tuple[int, ...], out_shape: tuple[int, ...]) -> Array:

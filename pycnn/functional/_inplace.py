@@ -207,7 +207,7 @@ def copy_(input: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         )
     if array.device_of(src._data) != array.device_of(input._data):
         src = src.to(input.device)
-    if is_grad_enabled() and (input._requires_grad or src._requires_grad):
+    if is_grad_enabled() and (input.requires_grad or src.requires_grad):
         return input.inplace(lambda x, s: Assign()(x, s), src)
     input.check_inplace()
     run_array("copy", _store, input._data, src._data)

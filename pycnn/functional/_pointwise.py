@@ -103,7 +103,7 @@ def unary(op: str, x: Tensor, parameters: tuple[float, ...] = (), keep: str = "x
     "" for neither."""
     try:
         a = x._data
-        recording = x._requires_grad
+        recording = x.requires_grad
     except AttributeError:
         check_tensor(x, "input", op)
         raise
@@ -118,7 +118,7 @@ def unary(op: str, x: Tensor, parameters: tuple[float, ...] = (), keep: str = "x
 def unary_(op: str, x: Tensor, parameters: tuple[float, ...] = (), keep: str = "x") -> Tensor:
     """x <- op(x; parameters), directly in x's memory unless it is recorded."""
     check_tensor(x, "input", op)
-    if x._requires_grad and is_grad_enabled():
+    if x.requires_grad and is_grad_enabled():
         return x.inplace(lambda t: unary(op, t, parameters, keep))
     x.check_inplace()
     run("elementwise", x._data, out=x._data, geometry=_geometry(op, parameters))
@@ -214,7 +214,7 @@ class Binary(Function):
 
 def binary(function: type[Binary], a: Tensor, b: Tensor) -> Tensor:
     """function()(a, b) of operands of one dtype; without a node where nothing is recorded."""
-    if (a._requires_grad or b._requires_grad) and is_grad_enabled():
+    if (a.requires_grad or b.requires_grad) and is_grad_enabled():
         return function()(a, b)
     x, y = a._data, b._data
     if x.shape != y.shape:
@@ -312,7 +312,7 @@ def binary_(
     """x <- function(x, other): directly in x's memory where nothing is recorded and no dtype
     changes."""
     recording = is_grad_enabled() and (
-        x._requires_grad or (isinstance(other, Tensor) and other._requires_grad)
+        x.requires_grad or (isinstance(other, Tensor) and other.requires_grad)
     )
     if (
         not recording

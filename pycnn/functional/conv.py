@@ -1,8 +1,9 @@
 """Convolutions and transposed convolutions, one- and two-dimensional.
 
-Everything here is four primitives: conv2d_fprop, its adjoints conv2d_dgrad and conv2d_wgrad, and a reduction for the
-bias. A transposed convolution is conv2d_dgrad run forwards; one-dimensional data is an image of height 1.
-Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285, draws the arithmetic.
+Everything here is four primitives: conv2d_fprop, its adjoints conv2d_dgrad and conv2d_wgrad, and a
+reduction for the bias. A transposed convolution is conv2d_dgrad run forwards; one-dimensional data
+is an image of height 1. Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep
+learning", arXiv:1603.07285, draws the arithmetic.
 """
 
 from __future__ import annotations
@@ -51,7 +52,11 @@ class Conv2d(Function):
         y = run("conv2d_fprop", x, w, out_shape=g.y_shape, geometry=g, epilogue=epilogue)
         if self.recording:
             self.weight_format = array.memory_format(w)
-            self.retain(x if self.wants[1] else None, w if self.wants[0] else None, y if self.activation else None)
+            self.retain(
+                x if self.wants[1] else None,
+                w if self.wants[0] else None,
+                y if self.activation else None,
+            )
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
@@ -117,25 +122,27 @@ def conv2d(
     provider: str | None = None,
     algorithm: str | None = None,
 ) -> Tensor:
-    """y[n,k,p,q] = act(sum_{c,r,s} x[n, c, p*stride + r*dilation - padding, ...] * w[k,c,r,s] + bias[k] + residual).
+    """y[n,k,p,q] = act(sum_{c,r,s} x[n, c, p*stride + r*dilation - padding, ...] * w[k,c,r,s] +
+    bias[k] + residual).
 
     Args:
         input: (N, C, H, W), or (C, H, W) unbatched; any dtype but bool.
         weight: (K, C / groups, R, S), of input's dtype.
         bias: (K,) or None.
         stride, dilation: positive ints, or pairs for height and width.
-        padding: non-negative int or pair, "valid" (none) or "same" (P = H, Q = W; the odd pixel goes right and below).
+        padding: non-negative int or pair, "valid" (none) or "same" (P = H, Q = W; the odd pixel
+            goes right and below).
         groups: channel groups; C and K are multiples of it.
         activation: applied last, inside the kernel; a name of dispatch.ACTIVATIONS.
         residual: added before the activation; of the output's shape.
         provider, algorithm: the kernel to run, or raise; by default dispatch chooses.
     Returns:
-        (N, K, P, Q) with P = floor((H + 2*padding - dilation*(R-1) - 1) / stride) + 1; channels-last iff input or
-        weight is.
+        (N, K, P, Q) with P = floor((H + 2*padding - dilation*(R-1) - 1) / stride) + 1;
+        channels-last iff input or weight is.
     Raises:
         TypeError: an argument of the wrong type.
-        RuntimeError: shapes, dtypes or sizes that do not fit; NoKernel where the provider asked for has none.
-        ValueError: an unknown activation, provider or algorithm.
+        RuntimeError: shapes, dtypes or sizes that do not fit; NoKernel where the provider asked for
+        has none. ValueError: an unknown activation, provider or algorithm.
     """
     op = "conv2d"
     batched = _check_operands(op, input, weight, bias, 2)
@@ -144,6 +151,7 @@ def conv2d(
         residual = None if residual is None else residual.unsqueeze(0)
     strides = pair(stride, "stride", 1, op)
     gaps = pair(dilation, "dilation", 1, op)
+    pads: tuple[int, ...]
     if type(padding) is int and padding >= 0:
         pads = (padding, padding, padding, padding)
     else:
@@ -160,7 +168,10 @@ def conv2d(
             t is not None and t.requires_grad for t in (input, weight, bias, residual)
         )
         if recording and activations.SAVES[activation] != "y":
-            activation, after = None, activation  # its derivative needs what the fused kernel does not store
+            activation, after = (
+                None,
+                activation,
+            )  # its derivative needs what the fused kernel does not store
     if residual is not None:
         _check_residual(residual, geometry.y_shape, input, op)
     function = Conv2d(geometry=geometry)
@@ -183,7 +194,8 @@ def conv1d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    """conv2d along one dimension: input (N, C, L) or (C, L), weight (K, C / groups, S), output (N, K, Q)."""
+    """conv2d along one dimension: input (N, C, L) or (C, L), weight (K, C / groups, S), output (N,
+    K, Q)."""
     op = "conv1d"
     batched = _check_operands(op, input, weight, bias, 1)
     if not batched:
@@ -193,7 +205,9 @@ def conv1d(
     left, right = _padding(padding, weight.shape[2:], strides[1:], gaps[1:], op)
     groups = integers(groups, 1, "groups", 1, op)[0]
     image, filters = input.unsqueeze(2), weight.unsqueeze(2)
-    geometry = conv2d_geometry(image.shape, filters.shape, strides, (0, 0, left, right), gaps, groups, op)
+    geometry = conv2d_geometry(
+        image.shape, filters.shape, strides, (0, 0, left, right), gaps, groups, op
+    )
     if bias is not None:
         _check_bias(bias, geometry.K, weight, op)
     y = Conv2d(geometry=geometry)(image, filters, bias, None).squeeze(2)
@@ -241,7 +255,9 @@ def conv_transpose2d(
     )
     if bias is not None:
         _check_bias(bias, geometry.C, weight, op)
-    x = ConvTranspose2d(geometry=geometry, provider=provider, algorithm=algorithm)(input, weight, bias)
+    x = ConvTranspose2d(geometry=geometry, provider=provider, algorithm=algorithm)(
+        input, weight, bias
+    )
     return x if batched else x.squeeze(0)
 
 
@@ -255,7 +271,8 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: Any = 1,
 ) -> Tensor:
-    """conv_transpose2d along one dimension: input (N, K, Q) or (K, Q), weight (K, C / groups, S)."""
+    """conv_transpose2d along one dimension: input (N, K, Q) or (K, Q), weight (K, C / groups,
+    S)."""
     op = "conv_transpose1d"
     batched = _check_operands(op, input, weight, bias, 1)
     if not batched:
@@ -277,11 +294,14 @@ def conv_transpose1d(
     return x if batched else x.squeeze(0)
 
 
-# --- argument checks ------------------------------------------------------------------------------------------------
+# --- argument checks ------------------------------------------------------------------------------
 
 
-def _check_operands(op: str, input: Tensor, weight: Tensor, bias: Tensor | None, spatial: int) -> bool:
-    """Whether input is batched; TypeError or RuntimeError where tensors, dimensions or dtypes do not fit."""
+def _check_operands(
+    op: str, input: Tensor, weight: Tensor, bias: Tensor | None, spatial: int
+) -> bool:
+    """Whether input is batched; TypeError or RuntimeError where tensors, dimensions or dtypes do
+    not fit."""
     check_tensor(input, "input", op)
     check_tensor(weight, "weight", op)
     if bias is not None:
@@ -293,7 +313,9 @@ def _check_operands(op: str, input: Tensor, weight: Tensor, bias: Tensor | None,
             f"but got input of size: {list(input.shape)}"
         )
     if weight._data.ndim != spatial + 2:
-        raise RuntimeError(f"{op}(): weight: expected {spatial + 2} dimensions, got size {list(weight.shape)}")
+        raise RuntimeError(
+            f"{op}(): weight: expected {spatial + 2} dimensions, got size {list(weight.shape)}"
+        )
     dtype = input._data.dtype
     if dtype is not weight._data.dtype or (bias is not None and dtype is not bias._data.dtype):
         check_same_dtype(op, input=input, weight=weight, bias=bias)
@@ -305,7 +327,8 @@ def _check_operands(op: str, input: Tensor, weight: Tensor, bias: Tensor | None,
 def _check_bias(bias: Tensor, channels: int, weight: Tensor, op: str) -> None:
     if bias._data.shape != (channels,):
         raise RuntimeError(
-            f"{op}(): Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with {channels} "
+            f"{op}(): Given weight of size {list(weight.shape)}, expected bias to be "
+            f"1-dimensional with {channels} "
             f"elements, but got bias of size {list(bias.shape)} instead"
         )
 
@@ -314,20 +337,28 @@ def _check_residual(residual: Tensor, shape: tuple[int, ...], input: Tensor, op:
     check_tensor(residual, "residual", op)
     check_same_dtype(op, input=input, residual=residual)
     if residual._data.shape != shape:
-        raise RuntimeError(f"{op}(): residual: got size {list(residual.shape)}, expected the output's {list(shape)}")
+        raise RuntimeError(
+            f"{op}(): residual: got size {list(residual.shape)}, expected the output's "
+            f"{list(shape)}"
+        )
 
 
 def _padding(
     padding: Any, taps: tuple[int, ...], strides: tuple[int, ...], gaps: tuple[int, ...], op: str
 ) -> tuple[int, ...]:
-    """(before, after) of each dimension in turn, from an int, one int per dimension, "valid" or "same"."""
+    """(before, after) of each dimension in turn, from an int, one int per dimension, "valid" or
+    "same"."""
     if isinstance(padding, str):
         if padding == "valid":
             return (0, 0) * len(taps)
         if padding != "same":
-            raise RuntimeError(f"{op}(): Invalid padding string: '{padding}'; expected 'valid' or 'same'")
+            raise RuntimeError(
+                f"{op}(): Invalid padding string: '{padding}'; expected 'valid' or 'same'"
+            )
         if any(stride != 1 for stride in strides):
             raise RuntimeError(f"{op}(): padding='same' is not supported for strided convolutions")
         totals = [gap * (count - 1) for count, gap in zip(taps, gaps, strict=True)]
         return tuple(side for total in totals for side in (total // 2, total - total // 2))
-    return tuple(side for pad in integers(padding, len(taps), "padding", 0, op) for side in (pad, pad))
+    return tuple(
+        side for pad in integers(padding, len(taps), "padding", 0, op) for side in (pad, pad)
+    )

@@ -35,7 +35,7 @@ __all__ = [
 # --- x[key] and x[key] = value --------------------------------------------------------------------
 
 
-def _scatter_sum(shape: tuple[int, ...], key: Any, values: Array, unique: bool) -> Array:
+def scatter_sum(shape: tuple[int, ...], key: Any, values: Array, unique: bool) -> Array:
     """Zeros with `values` added at `key`, repeated indices adding up in the accumulation dtype."""
     xp = array.xp(values)
     out = xp.zeros(shape, dtypes.accumulation_dtype(values.dtype))
@@ -61,7 +61,7 @@ class AdvancedIndex(Function):
         return run_array("index", _take, x, self.key)
 
     def backward(self, dy: Array) -> Array:
-        return run_array("index_put", _scatter_sum, self.shape, self.key, dy, self.unique)
+        return run_array("index_put", scatter_sum, self.shape, self.key, dy, self.unique)
 
 
 class IndexPut(Function):
@@ -140,7 +140,7 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
         value = value.to(part._data.dtype)
     if value.device != part.device:
         value = value.to(part.device)
-    if is_grad_enabled() and (part._requires_grad or value._requires_grad):
+    if is_grad_enabled() and (part.requires_grad or value.requires_grad):
         part.inplace(lambda x, v: IndexPut(key=parsed.advanced)(x, v), value)
         return
     part.check_inplace()
@@ -249,7 +249,7 @@ class Gather(Function):
 
     def backward(self, dy: Array) -> Array:
         key = _along(self.index, self.axis)
-        return run_array("scatter_add", _scatter_sum, self.shape, key, dy, False)
+        return run_array("scatter_add", scatter_sum, self.shape, key, dy, False)
 
 
 @tensor_method
@@ -307,7 +307,7 @@ class IndexSelect(Function):
 
     def backward(self, dy: Array) -> Array:
         key = (FULL,) * self.axis + (self.index,)
-        return run_array("index_add", _scatter_sum, self.shape, key, dy, False)
+        return run_array("index_add", scatter_sum, self.shape, key, dy, False)
 
 
 @tensor_method

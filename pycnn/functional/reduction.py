@@ -476,6 +476,18 @@ def std_mean(
     return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
+class PowerNorm(Reduction):
+    """(sum |x|^p)^(1/p), p being `correction`."""
+
+    op = "norm_power"
+
+    def backward(self, dy: Array) -> Array:
+        x, y = self.retained
+        return pointwise(
+            "norm_power_dgrad", self.kept(dy), x, self.kept(y), parameters=(self.correction,)
+        )
+
+
 @tensor_method
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
@@ -483,7 +495,7 @@ def norm(
     """The vector p-norm over `dim`: (sum |x|^p)^(1/p), with p = inf, -inf and 0 as limits; "fro" is
     2.
 
-    RuntimeError for integers. The gradient of the 2-norm at 0 is 0."""
+    RuntimeError for integers. The gradient at 0 is 0."""
     check_tensor(input, "input", "norm")
     x = input if dtype is None else cast(input, dtypes.as_dtype(dtype))
     if x._data.dtype not in FLOATING:
@@ -499,5 +511,4 @@ def norm(
         return cast(sum(E.ne(x, 0), axes, keepdim), x._data.dtype)
     if math.isinf(p):
         return (amax if p > 0 else amin)(E.abs(x), axes, keepdim)
-    wide = cast(x, dtypes.accumulation_dtype(x._data.dtype))
-    return cast(E.pow(sum(E.pow(E.abs(wide), p), axes, keepdim), 1 / p), x._data.dtype)
+    return PowerNorm(correction=float(p), axes=axes, keepdim=keepdim)(x)

@@ -14,7 +14,7 @@ from ..tensor import Tensor
 from ._common import check_tensor
 from ._pointwise import pointwise
 from .elementwise import where
-from .indexing import _scatter_sum
+from .indexing import scatter_sum
 from .reduction import norm
 
 __all__ = ["embedding", "one_hot"]
@@ -43,7 +43,7 @@ class Embedding(Function):
         if self.scale_grad_by_freq and indices.size:
             repeated = run_array("bincount", xp.bincount, indices)[indices].astype(dy.dtype)
             dy = pointwise("div", dy, repeated[:, None])
-        return run_array("index_add", _scatter_sum, self.shape, indices, dy, False)
+        return run_array("index_add", scatter_sum, self.shape, indices, dy, False)
 
 
 def _renormalise(weight: Tensor, indices: Array, max_norm: float, norm_type: float) -> None:

@@ -1,7 +1,7 @@
 """Providers of kernels, and the order in which they are chosen.
 
-`reference` is the specification: it refuses nothing. A provider whose module is not there, or that cannot run on this
-machine, says why through `status`.
+`reference` is the specification: it refuses nothing. A provider whose module is not there, or that
+cannot run on this machine, says why through `status`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,23 @@ from . import tuning
 def load() -> None:
     """Import every provider that can run here; each registers its kernels."""
     from ..config import warn_without_native
-    from . import reference  # noqa: F401  (importing registers)
+    from . import reference
 
     warn_without_native()
 
 
 def status(name: str) -> tuple[bool, str]:
-    """(usable, note): whether `using(name)` works in this process, and what the provider has or lacks."""
+    """(usable, note): whether `using(name)` works in this process, and what the provider has or
+    lacks."""
     from .. import dispatch
 
     kernels = [e for group in dispatch._table.values() for e in group if e.provider == name]
     if kernels:
         covered = len({e.primitive for e in kernels})
-        return True, f"{len(kernels)} kernels for {covered} of {len(dispatch.PRIMITIVES)} primitives"
+        return (
+            True,
+            f"{len(kernels)} kernels for {covered} of {len(dispatch.PRIMITIVES)} primitives",
+        )
     if name == "native":
         from ..config import native_status
 
@@ -46,12 +50,14 @@ def require(name: str) -> None:
 
 
 def chosen_automatically(provider: str, device_kind: str) -> bool:
-    """Whether select() may pick the provider unasked: interpreted and emulated kernels only run when asked for."""
+    """Whether select() may pick the provider unasked: interpreted and emulated kernels only run
+    when asked for."""
     return provider in tuning.AUTOMATIC[device_kind]
 
 
 def ranking(primitive: str, device_kind: str) -> Callable[[str, str], tuple[int, int]]:
-    """A sort key for (provider, algorithm): measured rows first, then the device's order of providers.
+    """A sort key for (provider, algorithm): measured rows first, then the device's order of
+    providers.
 
     Kernels of equal rank keep the order of their registration, special before general."""
     rows = [

@@ -1,5 +1,6 @@
-"""The shipped tuning table: data only. A row puts a kernel before the others of its primitive on a kind of device, and
-says which measurement put it there. Kernels without a row follow in the device's order of providers."""
+"""The shipped tuning table: data only. A row puts a kernel before the others of its primitive on a
+kind of device, and says which measurement put it there. Kernels without a row follow in the
+device's order of providers."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""One-line parity tests: the same call in torch and in pycnn, value, shape, dtype and every gradient compared.
+"""One-line parity tests: the same call in torch and in pycnn, value, shape, dtype and every
+gradient compared.
 
     parity(lambda F, x, w: F.conv2d(x, w, padding=1), (2, 3, 9, 9), (4, 3, 3, 3))
 
-`F` is torch.nn.functional or pycnn.functional; a second module `T` (torch or pycnn) is passed to functions whose
-first parameter is named `T`. Operands are shapes (fresh Gaussian inputs) or NumPy arrays (integer ones get no gradient).
+`F` is torch.nn.functional or pycnn.functional; a second module `T` (torch or pycnn) is passed to
+functions whose first parameter is named `T`. Operands are shapes (fresh Gaussian inputs) or NumPy
+arrays (integer ones get no gradient).
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import torch
 
 import pycnn
 
-SEED = int(os.environ.get("PYCNN_TEST_SEED", "0")) or int(np.random.SeedSequence().generate_state(1)[0])
+SEED = int(os.environ.get("PYCNN_TEST_SEED", "0")) or int(
+    np.random.SeedSequence().generate_state(1)[0]
+)
 
 
 def fresh(*shape: int, seed: int = 0, dtype: str = "float64") -> np.ndarray:
@@ -73,7 +77,8 @@ def parity(
 ) -> None:
     """Assert that `function` gives in pycnn what it gives in torch, forward and every gradient.
 
-    The default tolerances are for float64; pass the dtype's own for others, with gradients=False for halves."""
+    The default tolerances are for float64; pass the dtype's own for others, with gradients=False
+    for halves."""
     arrays = []
     for i, operand in enumerate(operands):
         if isinstance(operand, np.ndarray):
@@ -85,7 +90,10 @@ def parity(
         wants = gradients and a.dtype in pycnn.dtypes.FLOATING
         x, t = pycnn.from_numpy(a.copy(order="K")), to_torch(a.copy(order="K"))
         if channels_last and a.ndim == 4:
-            x, t = x.contiguous(memory_format=pycnn.channels_last), t.contiguous(memory_format=torch.channels_last)
+            x, t = (
+                x.contiguous(memory_format=pycnn.channels_last),
+                t.contiguous(memory_format=torch.channels_last),
+            )
         ours.append(x.requires_grad_(wants))
         theirs.append(t.requires_grad_(wants))
     takes_t = next(iter(inspect.signature(function).parameters)) == "T"
@@ -94,18 +102,28 @@ def parity(
     assert_equal(y, expected, rtol, atol, "output")
     if not gradients:
         return
-    outputs = list(zip(y, expected, strict=True)) if isinstance(expected, (tuple, list)) else [(y, expected)]
+    outputs = (
+        list(zip(y, expected, strict=True))
+        if isinstance(expected, (tuple, list))
+        else [(y, expected)]
+    )
     pairs = [(a, b) for a, b in outputs if isinstance(b, torch.Tensor) and b.requires_grad]
     assert pairs, "no output requires grad: pass gradients=False"
-    seeds = [fresh(*b.shape, seed=100 + i).astype(from_torch(b).dtype) for i, (_, b) in enumerate(pairs)]
+    seeds = [
+        fresh(*b.shape, seed=100 + i).astype(from_torch(b).dtype) for i, (_, b) in enumerate(pairs)
+    ]
     for a, b in outputs:
         if isinstance(b, torch.Tensor):
-            assert a.requires_grad == b.requires_grad, f"requires_grad {a.requires_grad}, torch {b.requires_grad}"
+            assert a.requires_grad == b.requires_grad, (
+                f"requires_grad {a.requires_grad}, torch {b.requires_grad}"
+            )
     torch.autograd.backward([b for _, b in pairs], [to_torch(s) for s in seeds])
     pycnn.autograd.backward([a for a, _ in pairs], [pycnn.from_numpy(s) for s in seeds])
     for i, (x, t) in enumerate(zip(ours, theirs, strict=True)):
         if t.grad is None:
-            assert x.grad is None or not x.grad.numpy().any(), f"gradient of input {i}: torch has none"
+            assert x.grad is None or not x.grad.numpy().any(), (
+                f"gradient of input {i}: torch has none"
+            )
         else:
             assert x.grad is not None, f"gradient of input {i}: none, torch has one"
             assert_equal(x.grad, t.grad, rtol, atol, f"gradient of input {i}")
@@ -123,7 +141,15 @@ def same_error(function: Callable[..., Any], *operands: Any) -> None:
         expected = type(error)
     else:
         raise AssertionError("torch raises nothing here")
-    with pytest.raises((RuntimeError, TypeError, ValueError, IndexError, NotImplementedError)) as caught:
-        function(pycnn if takes_t else pycnn.functional, *[pycnn.from_numpy(a.copy()) for a in arrays])
-    base = next(c for c in (IndexError, NotImplementedError, RuntimeError, TypeError, ValueError) if issubclass(expected, c))
+    with pytest.raises(
+        (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError)
+    ) as caught:
+        function(
+            pycnn if takes_t else pycnn.functional, *[pycnn.from_numpy(a.copy()) for a in arrays]
+        )
+    base = next(
+        c
+        for c in (IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
+        if issubclass(expected, c)
+    )
     assert isinstance(caught.value, base), f"{caught.value!r}, torch raises {expected.__name__}"

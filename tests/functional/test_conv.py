@@ -1,4 +1,5 @@
-"""conv1d/2d and conv_transpose1d/2d against torch: values, gradients, errors, layouts, empties, the fused epilogue."""
+"""conv1d/2d and conv_transpose1d/2d against torch: values, gradients, errors, layouts, empties, the
+fused epilogue."""
 
 import itertools
 
@@ -18,7 +19,8 @@ CONV2D = {
     "pointwise": ((2, 6, 5, 7), (4, 6, 1, 1), {}),
     "pointwise strided": ((2, 6, 9, 8), (4, 6, 1, 1), {"stride": 2}),
     "depthwise": ((2, 5, 9, 8), (5, 1, 3, 3), {"padding": 1, "groups": 5}),
-    "depthwise strided dilated": ((1, 4, 13, 11), (8, 1, 3, 3), {"stride": 2, "dilation": 2, "groups": 4}),
+    "depthwise strided "
+    "dilated": ((1, 4, 13, 11), (8, 1, 3, 3), {"stride": 2, "dilation": 2, "groups": 4}),
     "grouped": ((2, 6, 7, 7), (9, 2, 3, 3), {"padding": 1, "groups": 3}),
     "uneven everything": (
         (2, 3, 17, 13), (5, 3, 3, 2), {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2)}),
@@ -67,25 +69,45 @@ def test_random_geometries():
             "stride": (int(stride_h), int(stride_w)), "padding": (int(pad_h), int(pad_w)),
             "dilation": (int(dil_h), int(dil_w)), "groups": g,
         }  # fmt: skip
-        shapes = (int(rng.integers(1, 3)), int(c), int(h), int(w)), (int(k), int(c // g), int(r), int(s))
+        shapes = (
+            (int(rng.integers(1, 3)), int(c), int(h), int(w)),
+            (int(k), int(c // g), int(r), int(s)),
+        )
         parity(lambda F, x, w: F.conv2d(x, w, **options), *shapes)  # noqa: B023
 
 
-@pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": 1}, {"padding": "same", "dilation": 2}, {"groups": 2}])
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 2, "padding": 1}, {"padding": "same", "dilation": 2}, {"groups": 2}]
+)
 def test_conv1d(options):
-    parity(lambda F, x, w, b: F.conv1d(x, w, b, **options), (2, 4, 11), (6, 4 // options.get("groups", 1), 3), (6,))
-    parity(lambda F, x, w: F.conv1d(x, w, **options), (4, 11), (6, 4 // options.get("groups", 1), 3))
+    parity(
+        lambda F, x, w, b: F.conv1d(x, w, b, **options),
+        (2, 4, 11),
+        (6, 4 // options.get("groups", 1), 3),
+        (6,),
+    )
+    parity(
+        lambda F, x, w: F.conv1d(x, w, **options), (4, 11), (6, 4 // options.get("groups", 1), 3)
+    )
 
 
 TRANSPOSED = {
     "2x2 stride 2": ((2, 4, 5, 6), (4, 3, 2, 2), {"stride": 2}),
     "4x4 stride 2": ((1, 3, 4, 5), (3, 3, 4, 4), {"stride": 2, "padding": 1}),
-    "output padding": ((1, 4, 5, 3), (4, 2, 3, 3), {"stride": (2, 3), "padding": 1, "output_padding": (1, 2)}),
+    "output padding": (
+        (1, 4, 5, 3),
+        (4, 2, 3, 3),
+        {"stride": (2, 3), "padding": 1, "output_padding": (1, 2)},
+    ),
     "grouped": ((2, 4, 5, 5), (4, 3, 3, 3), {"stride": 2, "groups": 2}),
     "depthwise": ((1, 4, 5, 5), (4, 1, 4, 4), {"stride": 2, "padding": 1, "groups": 4}),
     "dilated": ((1, 2, 6, 5), (2, 3, 3, 2), {"dilation": (2, 3), "padding": (1, 0)}),
     "stride one": ((1, 2, 6, 5), (2, 3, 3, 3), {"padding": 2}),
-    "output padding under dilation": ((1, 2, 4, 4), (2, 2, 3, 3), {"dilation": 3, "output_padding": 2}),
+    "output padding under dilation": (
+        (1, 2, 4, 4),
+        (2, 2, 3, 3),
+        {"dilation": 3, "output_padding": 2},
+    ),
     "unbatched": ((2, 6, 5), (2, 3, 3, 3), {}),
     "no images": ((0, 2, 6, 5), (2, 3, 3, 3), {}),
 }
@@ -97,10 +119,14 @@ def test_conv_transpose2d(name, last):
     x, w, options = TRANSPOSED[name]
     bias = (w[1] * options.get("groups", 1),)
     parity(lambda F, x, w: F.conv_transpose2d(x, w, **options), x, w, channels_last=last)
-    parity(lambda F, x, w, b: F.conv_transpose2d(x, w, b, **options), x, w, bias, channels_last=last)
+    parity(
+        lambda F, x, w, b: F.conv_transpose2d(x, w, b, **options), x, w, bias, channels_last=last
+    )
 
 
-@pytest.mark.parametrize("options", [{}, {"stride": 3, "padding": 1, "output_padding": 2}, {"groups": 2, "dilation": 2}])
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 3, "padding": 1, "output_padding": 2}, {"groups": 2, "dilation": 2}]
+)
 def test_conv_transpose1d(options):
     out = 3 * options.get("groups", 1)
     parity(lambda F, x, w, b: F.conv_transpose1d(x, w, b, **options), (2, 4, 7), (4, 3, 3), (out,))
@@ -109,7 +135,9 @@ def test_conv_transpose1d(options):
 
 def test_transposed_is_the_adjoint():
     x, w, y = fresh(2, 4, 9, 8), fresh(6, 2, 3, 3, seed=1), fresh(2, 6, 5, 4, seed=2)
-    forward = F.conv2d(pycnn.from_numpy(x), pycnn.from_numpy(w), stride=2, padding=1, groups=2).numpy()
+    forward = F.conv2d(
+        pycnn.from_numpy(x), pycnn.from_numpy(w), stride=2, padding=1, groups=2
+    ).numpy()
     options = {"stride": 2, "padding": 1, "groups": 2, "output_padding": (0, 1)}
     back = F.conv_transpose2d(pycnn.from_numpy(y), pycnn.from_numpy(w), **options).numpy()
     np.testing.assert_allclose(np.vdot(forward, y), np.vdot(x, back), rtol=1e-10)
@@ -118,7 +146,12 @@ def test_transposed_is_the_adjoint():
 @pytest.mark.parametrize("activation", pycnn.dispatch.ACTIVATIONS)
 @pytest.mark.parametrize("with_residual", [False, True])
 def test_fused_epilogue(activation, with_residual):
-    arrays = [fresh(2, 4, 6, 5), fresh(3, 4, 3, 3, seed=1), fresh(3, seed=2), fresh(2, 3, 6, 5, seed=3)]
+    arrays = [
+        fresh(2, 4, 6, 5),
+        fresh(3, 4, 3, 3, seed=1),
+        fresh(3, seed=2),
+        fresh(2, 3, 6, 5, seed=3),
+    ]
     ours = [pycnn.from_numpy(a).requires_grad_() for a in arrays]
     theirs = [torch.from_numpy(a).requires_grad_() for a in arrays]
     functions = {"sigmoid": torch.sigmoid, "tanh": torch.tanh}
@@ -129,7 +162,9 @@ def test_fused_epilogue(activation, with_residual):
     expected = act(expected + theirs[3]) if with_residual else act(expected)
     with pycnn.no_grad(), pycnn.trace() as t:
         fused = F.conv2d(*ours[:3], padding=1, activation=activation, residual=residual)
-    assert [r.primitive for r in t.records] == ["conv2d_fprop"], "without a graph the activation is always fused"
+    assert [r.primitive for r in t.records] == ["conv2d_fprop"], (
+        "without a graph the activation is always fused"
+    )
     assert_equal(fused, expected, 1e-10, 1e-10, "fused")
     assert_equal(y, expected, 1e-10, 1e-10, "output")
     seed = fresh(*y.shape, seed=4)
@@ -148,11 +183,14 @@ def test_fused_epilogue_on_an_unbatched_input():
 
 
 def test_no_channels_sum_to_nothing():
-    """K outputs of an empty sum each, so only the bias is left (torch returns no channels at all here)."""
+    """K outputs of an empty sum each, so only the bias is left (torch returns no channels at all
+    here)."""
     x, w = pycnn.ones(1, 0, 4, 4, requires_grad=True), pycnn.ones(2, 0, 3, 3, requires_grad=True)
     b = pycnn.tensor([1.0, 2.0], requires_grad=True)
     y = F.conv2d(x, w, b)
-    np.testing.assert_array_equal(y.detach().numpy(), np.broadcast_to([[[[1]], [[2]]]], (1, 2, 2, 2)))
+    np.testing.assert_array_equal(
+        y.detach().numpy(), np.broadcast_to([[[[1]], [[2]]]], (1, 2, 2, 2))
+    )
     y.sum().backward()
     assert x.grad.shape == x.shape and w.grad.shape == w.shape and b.grad.tolist() == [4, 4]
 
@@ -163,17 +201,26 @@ def test_output_layout_is_channels_last_iff_input_or_weight_is():
         tensors = []
         for a, last in ((x, x_last), (w, w_last)):
             t = pycnn.from_numpy(a)
-            tensors.append((t.contiguous(memory_format="channels_last") if last else t).detach().requires_grad_())
+            tensors.append(
+                (t.contiguous(memory_format="channels_last") if last else t)
+                .detach()
+                .requires_grad_()
+            )
         y = F.conv2d(*tensors)
         wanted = "channels_last" if x_last or w_last else "contiguous"
         assert y.is_contiguous(memory_format=wanted)
         y.sum().backward()
-        assert tensors[1].grad.stride() == tensors[1].stride(), "a weight's gradient has the weight's layout"
+        assert tensors[1].grad.stride() == tensors[1].stride(), (
+            "a weight's gradient has the weight's layout"
+        )
 
 
 def test_only_wanted_gradients_run():
     x, w = pycnn.ones(1, 2, 4, 4, requires_grad=True), pycnn.ones(2, 2, 3, 3)
-    for a, b, expected in ((x, w, "conv2d_dgrad"), (x.detach(), w.detach().requires_grad_(), "conv2d_wgrad")):
+    for a, b, expected in (
+        (x, w, "conv2d_dgrad"),
+        (x.detach(), w.detach().requires_grad_(), "conv2d_wgrad"),
+    ):
         y = F.conv2d(a, b).sum()
         with pycnn.trace() as t:
             y.backward()
@@ -185,7 +232,9 @@ def test_non_contiguous_and_read_only_inputs():
     x, w = fresh(2, 9, 8, 6).transpose(0, 3, 1, 2)[:, ::2, ::-1], fresh(4, 3, 3, 3, seed=1)[::-1]
     x.flags.writeable = False
     y = F.conv2d(pycnn.from_numpy(x), pycnn.from_numpy(w), padding=1)
-    expected = torch.nn.functional.conv2d(torch.from_numpy(x.copy()), torch.from_numpy(w.copy()), padding=1)
+    expected = torch.nn.functional.conv2d(
+        torch.from_numpy(x.copy()), torch.from_numpy(w.copy()), padding=1
+    )
     assert_equal(y, expected, 1e-10, 1e-10, "strided")
 
 
@@ -221,8 +270,12 @@ ERRORS = {
     "conv1d stride of two": lambda F, x, w: F.conv1d(x[0], w[0], stride=(1, 1)),
     "transposed channels": lambda F, x, w: F.conv_transpose2d(x, w),
     "transposed groups": lambda F, x, w: F.conv_transpose2d(x, w.transpose(0, 1), groups=2),
-    "output padding too large": lambda F, x, w: F.conv_transpose2d(x, w.transpose(0, 1), output_padding=1),
-    "output padding negative": lambda F, x, w: F.conv_transpose2d(x, w.transpose(0, 1), output_padding=-1),
+    "output padding too large": lambda F, x, w: F.conv_transpose2d(
+        x, w.transpose(0, 1), output_padding=1
+    ),
+    "output padding negative": lambda F, x, w: F.conv_transpose2d(
+        x, w.transpose(0, 1), output_padding=-1
+    ),
     "transposed output empty": lambda F, x, w: F.conv_transpose2d(x, w.transpose(0, 1), padding=20),
     "transposed stride zero": lambda F, x, w: F.conv_transpose2d(x, w.transpose(0, 1), stride=0),
     "transposed bias": lambda F, x, w: F.conv_transpose2d(x, w.transpose(0, 1), x[0, 0, 0, :2]),
@@ -235,8 +288,12 @@ def test_errors_are_torchs(name):
 
 
 def test_dtype_errors():
-    same_error(lambda F, x, w: F.conv2d(x, w), fresh(1, 1, 4, 4), fresh(1, 1, 3, 3).astype("float32"))
-    same_error(lambda F, x, w: F.conv2d(x, w), np.ones((1, 1, 4, 4), "bool"), np.ones((1, 1, 3, 3), "bool"))
+    same_error(
+        lambda F, x, w: F.conv2d(x, w), fresh(1, 1, 4, 4), fresh(1, 1, 3, 3).astype("float32")
+    )
+    same_error(
+        lambda F, x, w: F.conv2d(x, w), np.ones((1, 1, 4, 4), "bool"), np.ones((1, 1, 3, 3), "bool")
+    )
 
 
 def test_integers_convolve():
@@ -248,7 +305,10 @@ def test_errors_of_what_torch_does_not_have():
     x, w = pycnn.ones(1, 2, 4, 4), pycnn.ones(3, 2, 3, 3)
     with pytest.raises(ValueError, match="activation: got 'swishy', expected"):
         F.conv2d(x, w, activation="swishy")
-    with pytest.raises(RuntimeError, match=r"residual: got size \[1, 3, 1, 1\], expected the output's \[1, 3, 2, 2\]"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"residual: got size \[1, 3, 1, 1\], expected the output's \[1, 3, 2, 2\]",
+    ):
         F.conv2d(x, w, residual=pycnn.ones(1, 3, 1, 1))
     with pytest.raises(RuntimeError, match="residual type"):
         F.conv2d(x, w, residual=pycnn.ones(1, 3, 2, 2, dtype="float64"))
@@ -256,14 +316,23 @@ def test_errors_of_what_torch_does_not_have():
         F.conv2d(x, w, residual=3)
     with pytest.raises(RuntimeError, match="padding: got .* passes"):
         F.conv2d(x, w, padding=2**31 - 1)
-    with pytest.raises(RuntimeError, match="dilation: got 9223372036854775807, expected integers from 1 to 2147483647"):
+    with pytest.raises(
+        RuntimeError,
+        match="dilation: got 9223372036854775807, expected integers from 1 to 2147483647",
+    ):
         F.conv2d(x, w, dilation=2**63 - 1)
 
 
 def test_nothing_runs_before_the_arguments_are_checked():
     x, w = pycnn.ones(1, 2, 4, 4), pycnn.ones(3, 2, 3, 3)
     with pycnn.trace() as t:
-        for wrong in ({"stride": 0}, {"padding": -1}, {"dilation": 9}, {"activation": "no"}, {"groups": 3}):
+        for wrong in (
+            {"stride": 0},
+            {"padding": -1},
+            {"dilation": 9},
+            {"activation": "no"},
+            {"groups": 3},
+        ):
             with pytest.raises((RuntimeError, ValueError)):
                 F.conv2d(x, w, **wrong)
     assert not t.records

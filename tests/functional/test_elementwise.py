@@ -279,9 +279,13 @@ def test_integer_powers():
 
 def test_wide_operands_round_once():
     """A half plus a number is computed in float32 and rounded once."""
-    x = pycnn.tensor([2048.0], dtype="float16")
-    assert (x + 0.75 + 0.75).item() == 2048.0
-    assert pycnn.add(x, pycnn.tensor([0.75], dtype="float16"), alpha=2).item() == 2050.0
+    for dtype in ("float16", "bfloat16"):
+        a, b = (fresh(500, seed=i).astype(as_dtype(dtype)) for i in range(2))
+        wide = [v.astype(np.float32) for v in (a, b)]
+        ours = pycnn.add(pycnn.from_numpy(a), pycnn.from_numpy(b), alpha=1.3).numpy()
+        assert np.array_equal(ours, (wide[0] + np.float32(1.3) * wide[1]).astype(a.dtype))
+        ours = (pycnn.from_numpy(a) * 1.3).numpy()
+        assert np.array_equal(ours, (wide[0] * np.float32(1.3)).astype(a.dtype))
 
 
 # --- layout ---------------------------------------------------------------------------------------
@@ -514,7 +518,11 @@ def test_inplace_on_overlapping_operands():
     y = pycnn.from_numpy(np.arange(6.0))
     y[1:].add_(y[:-1])
     np.testing.assert_array_equal(y.numpy(), [0, 1, 3, 5, 7, 9])
+    assert not _pointwise.may_write_directly(x, x.t())
+    assert not _pointwise.may_write_directly(y[1:], y[:-1])
+    assert _pointwise.may_write_directly(y[3:], y[:3])
     z = pycnn.from_numpy(np.arange(6.0))
+    assert _pointwise.may_write_directly(z, z[:])
     z.mul_(z)
     np.testing.assert_array_equal(z.numpy(), np.arange(6.0) ** 2)
 

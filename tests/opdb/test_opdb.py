@@ -1,7 +1,7 @@
 """Every op pycnn shares with torch, on the samples torch tests itself with.
 
     pytest tests/opdb -k avg_pool2d            one op, every check
-    PYCNN_OPDB_SAMPLES=all pytest tests/opdb   every sample; a run draws some of each op otherwise
+    PYCNN_OPDB_SAMPLES=all pytest tests/opdb   every sample; a run draws some of each otherwise
 
 PYCNN_TEST_SEED repeats a run: it seeds the samples' numbers and the choice among them.
 """
@@ -13,7 +13,7 @@ import os
 import random
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from ..functional.parity import SEED
 from .compare import Mismatch, same, tensors_of
 from .convert import Arguments, Unconvertible, as_numpy, call_line
 from .table import (
+    INPLACE,
     LOOSER,
     OPS,
     TENSOR,
@@ -50,8 +51,8 @@ def op_db() -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=8)
-def drawn(entry: str, dtype: torch.dtype) -> list[tuple[int, Any]]:
-    """At most LIMIT of torch's samples with their positions, chosen by the seed."""
+def drawn(entry: str, dtype: torch.dtype, limit: int = LIMIT) -> list[tuple[int, Any]]:
+    """At most `limit` of torch's samples with their positions, chosen by the seed."""
     info = op_db()[entry]
     torch.manual_seed(SEED % 2**32)
     with warnings.catch_warnings():
@@ -61,7 +62,7 @@ def drawn(entry: str, dtype: torch.dtype) -> list[tuple[int, Any]]:
     samples = [(i, sample) for i, sample in samples if excluded(entry, sample) is None]
     assert samples, f"every sample of {entry} in {dtype} is excluded"
     chooser = random.Random(f"{SEED} {entry}")
-    return chooser.sample(samples, min(LIMIT, len(samples)))
+    return chooser.sample(samples, min(limit, len(samples)))
 
 
 def recast(sample: Any, dtype: torch.dtype) -> Any:
@@ -83,15 +84,32 @@ def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[An
     return result, [f"{w.category.__name__}: {w.message}" for w in given]
 
 
-def call_both(info: Any, function: Callable[..., Any], arguments: Arguments) -> tuple[Any, Any]:
+class Pair(NamedTuple):
+    """One op as torch has it and as pycnn has it, and how exactly torch has its gradient."""
+
+    theirs: Callable[..., Any]
+    ours: Callable[..., Any]
+    gradient_tolerance: float = 0.0
+
+
+def pair_of(entry: str) -> Pair:
+    theirs, ours = op_db()[entry].op, function_of(entry)
+    return Pair(settled(entry, theirs), settled(entry, ours), LOOSER.get(entry, 0.0))
+
+
+def inplace_pair(name: str) -> Pair:
+    """The method `name`, on a clone, so that it may be used on a leaf."""
+
+    def edit(x: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(x.clone(), name)(*args, **kwargs)
+
+    return Pair(edit, edit)
+
+
+def call_both(pair: Pair, arguments: Arguments) -> tuple[Any, Any]:
     """Both results; Mismatch if they, the inputs afterwards or the warnings differ."""
-    entry = opinfo_key(info)
-    theirs, their_warnings = quietly(
-        settled(entry, info.op), *arguments.torch_args, **arguments.torch_kwargs
-    )
-    ours, our_warnings = quietly(
-        settled(entry, function), *arguments.pycnn_args, **arguments.pycnn_kwargs
-    )
+    theirs, their_warnings = quietly(pair.theirs, *arguments.torch_args, **arguments.torch_kwargs)
+    ours, our_warnings = quietly(pair.ours, *arguments.pycnn_args, **arguments.pycnn_kwargs)
     same(ours, theirs, "result")
     for i, (t, x) in enumerate(arguments.leaves):
         same(x, t, f"input {i} after the call")
@@ -100,23 +118,22 @@ def call_both(info: Any, function: Callable[..., Any], arguments: Arguments) -> 
     return ours, theirs
 
 
-def check_forward(info: Any, function: Callable[..., Any], arguments: Arguments) -> None:
-    call_both(info, function, arguments)
+def check_forward(pair: Pair, arguments: Arguments) -> None:
+    call_both(pair, arguments)
 
 
-def check_gradients(info: Any, function: Callable[..., Any], arguments: Arguments) -> None:
-    tolerance = LOOSER.get(opinfo_key(info), 0.0)
-    ours, theirs = call_both(info, function, arguments)
-    pairs = list(zip(tensors_of(ours), tensors_of(theirs), strict=True))
-    for i, (a, b) in enumerate(pairs):
+def check_gradients(pair: Pair, arguments: Arguments) -> None:
+    ours, theirs = call_both(pair, arguments)
+    outputs = list(zip(tensors_of(ours), tensors_of(theirs), strict=True))
+    for i, (a, b) in enumerate(outputs):
         if a.requires_grad != b.requires_grad:
             raise Mismatch(f"result {i}: requires_grad {a.requires_grad}, torch {b.requires_grad}")
-    pairs = [(a, b) for a, b in pairs if b.requires_grad]
-    if not pairs:
+    outputs = [(a, b) for a, b in outputs if b.requires_grad]
+    if not outputs:
         return
-    seeds = [torch.randn(b.shape, dtype=b.dtype) for _, b in pairs]
-    torch.autograd.backward([b for _, b in pairs], seeds)
-    pycnn.autograd.backward([a for a, _ in pairs], [pycnn.from_numpy(as_numpy(s)) for s in seeds])
+    seeds = [torch.randn(b.shape, dtype=b.dtype) for _, b in outputs]
+    torch.autograd.backward([b for _, b in outputs], seeds)
+    pycnn.autograd.backward([a for a, _ in outputs], [pycnn.from_numpy(as_numpy(s)) for s in seeds])
     for i, (t, x) in enumerate(arguments.leaves):
         if t.grad is None:
             if x.grad is not None and np.any(x.grad.numpy()):
@@ -126,17 +143,18 @@ def check_gradients(info: Any, function: Callable[..., Any], arguments: Argument
             if t.grad.count_nonzero():
                 raise Mismatch(f"gradient of input {i}: none, torch has one")
             continue
-        same(x.grad, t.grad, f"gradient of input {i}", tolerance)
+        same(x.grad, t.grad, f"gradient of input {i}", pair.gradient_tolerance)
 
 
 def failures_of(
     entry: str,
     samples: list[tuple[int, Any]],
     dtype: torch.dtype,
-    check: Callable[..., None],
+    check: Callable[[Pair, Arguments], None],
+    pair: Pair | None = None,
 ) -> list[str]:
     """check() on every sample, every third non-contiguous; a line for each that fails."""
-    info, function = op_db()[entry], function_of(entry)
+    pair = pair or pair_of(entry)
     failures = []
     for i, sample in samples:
         sample = recast(sample, dtype)
@@ -147,7 +165,7 @@ def failures_of(
         except Unconvertible:
             continue
         try:
-            check(info, function, arguments)
+            check(pair, arguments)
         except (*RAISED, np.exceptions.AxisError) as error:
             kind = "" if isinstance(error, Mismatch) else f"{type(error).__name__}: "
             failures.append(f"{i}: {call_line(entry, sample)}\n    {kind}{str(error)[:400]}")
@@ -186,6 +204,30 @@ def test_integers(entry: str) -> None:
         if supported(entry, dtype):
             samples = drawn(entry, dtype)[: max(LIMIT // 4, 1)]
             report(entry, failures_of(entry, samples, dtype, check_forward))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", OPS)
+def test_every_sample(entry: str) -> None:
+    info = op_db()[entry]
+    if supported(entry, torch.float64):
+        check = check_gradients if info.supports_autograd else check_forward
+        samples = drawn(entry, torch.float64, 10**9)
+        report(entry, failures_of(entry, samples, torch.float64, check))
+
+
+@pytest.mark.parametrize("name", INPLACE)
+def test_inplace(name: str) -> None:
+    """The method with an underscore, on samples that do not broadcast its tensor."""
+    entry = name.rstrip("_")
+    entry = entry if entry in OPS else f"{entry}.no_rounding_mode"
+    samples = [
+        (i, sample)
+        for i, sample in drawn(entry, torch.float64)
+        if isinstance(sample.input, torch.Tensor) and not sample.broadcasts_input
+    ]
+    assert samples
+    report(entry, failures_of(entry, samples, torch.float64, check_gradients, inplace_pair(name)))
 
 
 @pytest.mark.parametrize("entry", OPS)

@@ -292,3 +292,10 @@ OPS |= {
     "norm_dgrad": lambda xp, dy, x, y: xp.where(y == 0, 0, dy * (x / y)),
     "norm1_dgrad": lambda xp, dy, x, y: dy * sign(xp, x),
 }
+
+
+@op
+def norm_power_dgrad(xp: Any, dy: Array, x: Array, y: Array, p: Any) -> Array:
+    """0 where an element, or every one, is 0."""
+    slope = sign(xp, x) * (xp.abs(x) / y) ** (p - 1)
+    return xp.where((x == 0) | (y == 0), 0, dy * slope)

@@ -153,3 +153,10 @@ def norm(xp: Any, x: Array, axes: Axes, correction: float) -> Array:
 @op
 def norm1(xp: Any, x: Array, axes: Axes, correction: float) -> Array:
     return xp.sum(xp.abs(x), axis=axes, dtype=xp.float64)
+
+
+@op
+def norm_power(xp: Any, x: Array, axes: Axes, correction: float) -> Array:
+    """(sum |x|^p)^(1/p), p being `correction`."""
+    powers = xp.abs(x).astype(xp.float64) ** correction
+    return xp.sum(powers, axis=axes) ** (1 / correction)

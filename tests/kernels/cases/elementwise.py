@@ -264,6 +264,10 @@ def _of_reductions():
         lambda dy, x, y: dy * x.sign(),
     )  # fmt: skip
     yield case(
+        "norm_power_dgrad", "", lambda draw: (draw(*kept), draw(*SHAPE), draw.positive(*kept)),
+        lambda dy, x, y: dy * x.sign() * (x.abs() / y) ** 2, (3.0,), exact=False, depth=4,
+    )  # fmt: skip
+    yield case(
         "logsumexp_dgrad", "", lambda draw: (draw(*kept), draw(*SHAPE), draw(*kept)),
         lambda dy, x, y: dy * torch.exp(x - y), exact=False, depth=EXP,
         magnitude=lambda dy, x, y: dy.abs() * torch.exp(x - y) * (1 + (x - y).abs()),

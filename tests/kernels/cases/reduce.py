@@ -96,8 +96,19 @@ def _sums(name, shape, axes, **options):
     )  # fmt: skip
 
 
+def _power_norms():
+    for p in (3.0, 1.5, 0.5, -1.0):
+        yield Case(
+            "reduce", f"norm of power {p:g}", reduce_geometry("norm_power", (1, 3), p),
+            lambda draw: (draw(*SHAPE),),
+            lambda x, p=p: torch.linalg.vector_norm(x, p, (1, 3)),
+            depth=_count((1, 3)), exact=False,
+        )  # fmt: skip
+
+
 CASES = [
     *_cases(),
+    *_power_norms(),
     _sums("of nothing", (3, 0, 2), (1,)),
     _sums("of no rows", (0, 3), (1,)),
     _sums("of one element", (1,), (0,)),

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import dispatch
-from .tensor import Tensor
+from .. import dispatch
+from ..tensor import Tensor
 
 
 @dataclass
@@ -86,13 +86,10 @@ def explain_model(net: Any, x: Tensor, backward: bool = True) -> list[Explanatio
         One Explanation per distinct call, in order of first use.
     """
     recorder = _Recorder()
-    token = dispatch._trace.set(recorder)
-    try:
+    with dispatch.trace(recorder):
         with _named_layers(net, recorder):
             output = net(x)
         if backward:
             output.sum().backward()
             net.zero_grad()
-    finally:
-        dispatch._trace.reset(token)
     return list(recorder.found.values())

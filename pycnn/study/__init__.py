@@ -1,0 +1,1 @@
+"""What explains a kernel: which one every layer of a network gets, and why."""
