@@ -499,7 +499,7 @@ def _gradients(
     into: dict[int, Array | None] = {}
     stop_at: dict[tuple[int, int], int] = {}
     for t in wanted:
-        if not t._requires_grad:
+        if not t.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
         target, index = t.gradient_edge()
         into[id(t)] = None

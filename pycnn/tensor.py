@@ -194,7 +194,7 @@ class Tensor:
     def numpy(self) -> np.ndarray:
         """The array itself, memory shared. RuntimeError on a tensor that requires grad: detach() it
         first."""
-        if self._requires_grad:
+        if self.requires_grad:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
                 "instead."
@@ -214,7 +214,7 @@ class Tensor:
         return a.copy() if copy else a
 
     def __dlpack__(self, **keywords: Any) -> Any:
-        if self._requires_grad:
+        if self.requires_grad:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return array.dlpack_checked(self._data).__dlpack__(**keywords)
 
@@ -270,8 +270,7 @@ class Tensor:
 
     @property
     def requires_grad(self) -> bool:
-        if self._view is not None and self._generation != self._view[0]._generation:
-            self._regenerate()
+        self._refresh()
         return self._requires_grad
 
     @requires_grad.setter
@@ -290,12 +289,12 @@ class Tensor:
 
     @property
     def is_leaf(self) -> bool:
+        self._refresh()
         return self._node is None
 
     @property
     def grad_fn(self) -> Function | None:
-        if self._requires_grad:
-            self.gradient_edge()
+        self._refresh()
         return self._node
 
     @property
@@ -349,8 +348,7 @@ class Tensor:
 
     def gradient_edge(self) -> tuple[Any, int]:
         """(node, output index), or (self, 0) for a leaf: where a gradient for this tensor goes."""
-        if self._view is not None and self._generation != self._view[0]._generation:
-            self._regenerate()
+        self._refresh()
         return (self, 0) if self._node is None else (self._node, self._index)
 
     def backward(
@@ -370,7 +368,7 @@ class Tensor:
 
     def retain_grad(self) -> None:
         """Keep .grad on this non-leaf too."""
-        if not self._requires_grad:
+        if not self.requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self.is_leaf or self._retains_grad:
             return
@@ -408,7 +406,7 @@ class Tensor:
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call `hook(grad)` whenever this tensor's gradient is known; a Tensor it returns replaces
         the gradient."""
-        if not self._requires_grad:
+        if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
 
         def on_array(gradient: Array) -> Array | None:
@@ -453,8 +451,12 @@ class Tensor:
     def _is_view(self) -> bool:
         return self._view is not None
 
+    def _refresh(self) -> None:
+        """Rebuild this view's node if an in-place edit has rewritten its base's history since."""
+        if self._view is not None and self._generation != self._view[0]._generation:
+            self._regenerate()
+
     def _regenerate(self) -> None:
-        """Rebuild this view's node after an in-place edit rewrote its base's history."""
         base, views = self._view  # type: ignore[misc]
         self._generation = base._generation
         if not base._requires_grad:

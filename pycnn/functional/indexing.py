@@ -25,6 +25,7 @@ from ._keys import FULL, Key, checked
 from ._pointwise import cast_array, is_number, number_tensor
 from ._reshaping import expanded
 from ._views import BasicIndex
+from .reduction import index_grid
 
 __all__ = [
     "gather", "index_add", "index_select", "masked_select", "nonzero", "scatter", "scatter_add",
@@ -178,17 +179,6 @@ def contains(input: Tensor, element: Any) -> bool:
 # --- by index along one dimension -----------------------------------------------------------------
 
 
-def _along(index: Array, dim: int) -> tuple[Array, ...]:
-    """Full index arrays: `index` along dim, its own positions along the others."""
-    xp = array.xp(index)
-    grids = [
-        xp.arange(size).reshape((1,) * i + (-1,) + (1,) * (index.ndim - 1 - i))
-        for i, size in enumerate(index.shape)
-    ]
-    grids[dim] = index
-    return tuple(grids)
-
-
 def _check_index(op: str, index: Any, dtype_word: str = "int64") -> Array:
     check_tensor(index, "index", op)
     if index._data.dtype not in (int64, dtypes.int32):
@@ -245,10 +235,10 @@ class Gather(Function):
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        return run_array("gather", _take, x, _along(self.index, self.axis))
+        return run_array("gather", _take, x, index_grid(self.index, self.axis))
 
     def backward(self, dy: Array) -> Array:
-        key = _along(self.index, self.axis)
+        key = index_grid(self.index, self.axis)
         return run_array("scatter_add", scatter_sum, self.shape, key, dy, False)
 
 
@@ -333,7 +323,7 @@ class Scatter(Function):
     add: bool
 
     def _key(self) -> tuple[Array, ...]:
-        return _along(self.index, self.axis)
+        return index_grid(self.index, self.axis)
 
     def forward(self, x: Array, src: Array) -> Array:
         self.src_shape = src.shape

@@ -197,10 +197,21 @@ def take_along(x: Array, indices: Array, axis: int) -> Array:
     return array.xp(x).take_along_axis(x, indices, axis) if x.ndim else array.copy(x)
 
 
+def index_grid(index: Array, axis: int) -> tuple[Array, ...]:
+    """Full index arrays: `index` along the axis, its own positions along the others."""
+    xp = array.xp(index)
+    grids = [
+        xp.arange(size).reshape((1,) * i + (-1,) + (1,) * (index.ndim - 1 - i))
+        for i, size in enumerate(index.shape)
+    ]
+    grids[axis] = index
+    return tuple(grids)
+
+
 def put_along(out: Array, indices: Array, values: Array, axis: int) -> Array:
     """out with `values` at `indices` along the axis, in place."""
     if out.ndim:
-        array.xp(out).put_along_axis(out, indices, values, axis)
+        out[index_grid(indices, axis)] = values
     else:
         out[...] = values
     return out

@@ -38,7 +38,8 @@ _FAULTS = [
     (OPS, "else a + alpha * b", "else a + alpha * a", "elementwise-add_alpha"),
     (OPS, "accumulation_dtype(a.dtype)", "a.dtype",
      f"{ELEMENTWISE}::test_wide_operands_round_once"),
-    (ERF, "middle = (a >= 0.84375)", "middle = (a >= 0.875)", f"{ELEMENTWISE}::test_erf_is_within_an_ulp"),
+    (ERF, "middle = (a >= 0.84375)", "middle = (a >= 0.875)",
+     f"{ELEMENTWISE}::test_erf_is_within_an_ulp"),
     # reductions
     (REDUCE, "count(x, axes) - correction", "count(x, axes) + correction", "reduce-var"),
     (REDUCE, "x.transpose(*kept, *axes)", "x.transpose(*kept, *axes[::-1])",

@@ -85,7 +85,9 @@ class Copy:
     def __init__(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="pycnn-mutants-"))
         for name in ("pycnn", "tests"):
-            shutil.copytree(ROOT / name, self.root / name)
+            # half-written bytecode of other test processes vanishes while it is copied
+            half_written = shutil.ignore_patterns("*.pyc.*")
+            shutil.copytree(ROOT / name, self.root / name, ignore=half_written)
         # an installed pycnn has its kernels inside, and pycnn.config insists on its own
         shutil.copytree(ROOT / "kernels", self.root / "pycnn" / "kernels")
         shutil.copy2(ROOT / "pyproject.toml", self.root)
