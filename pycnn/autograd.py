@@ -408,7 +408,8 @@ def deliver(leaf: Any, gradient: Array, into: dict[int, Array | None] | None) ->
 
 
 _CREATE_GRAPH = (
-    "create_graph=True (gradients of gradients) is not implemented: backward passes are not recorded"
+    "create_graph=True (gradients of gradients) is not implemented: "
+    "backward passes are not recorded"
 )
 
 

@@ -156,8 +156,8 @@ def explain(
     makes of it.
     """
     from . import dispatch, manual_seed, randn
-    from .study.explain_model import explain_model
     from .models import list_models
+    from .study.explain_model import explain_model
 
     primitive = what if what in dispatch.PRIMITIVES else None
     if primitive is None and what not in list_models():

@@ -302,7 +302,7 @@ def _draw_times(axes: Any, ours: Timing, theirs: Timing) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.set_xlabel("milliseconds of one traced pass, float32, one image, forward and backward")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.99), ncols=2, frameon=False)
+    axes.legend(loc="lower right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title("where the time goes", fontsize=11, loc="left")
 

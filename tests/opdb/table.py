@@ -134,15 +134,25 @@ def takes_numbers(case: Any) -> bool:
 
 
 def settled(entry: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """topk with the elements its indices name instead of them: torch breaks ties by chance."""
-    if entry != "topk":
+    """topk and sort with the elements their indices name instead of them: torch breaks ties by
+    chance where it is not asked for a stable sort."""
+    if entry == "argsort":
+
+        def argsort(x: Any, *arguments: Any, **named: Any) -> Any:
+            dim = named.get("dim", arguments[0] if arguments else -1)
+            return x.gather(dim, function(x, *arguments, **named))
+
+        return argsort
+    if entry not in ("topk", "sort"):
         return function
 
-    def topk(x: Any, k: int, dim: int = -1, *flags: Any, **named: Any) -> Any:
-        values, indices = function(x, k, dim, *flags, **named)
+    def picked(x: Any, *arguments: Any, **named: Any) -> Any:
+        place = 1 if entry == "topk" else 0
+        dim = named.get("dim", arguments[place] if len(arguments) > place else -1)
+        values, indices = function(x, *arguments, **named)
         return values, x.gather(dim, indices)
 
-    return topk
+    return picked
 
 
 def opinfo_key(info: Any) -> str:

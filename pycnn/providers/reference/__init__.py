@@ -1,6 +1,8 @@
-"""The reference provider: every primitive in plain NumPy/CuPy, readable, the specification the others are held to.
+"""The reference provider: every primitive in plain NumPy/CuPy, readable; the specification the
+other providers are held to.
 
-Every module here is imported, and importing one registers its kernels: a new family needs no line in this file."""
+Every module here is imported, and importing one registers its kernels: a new family needs no line
+in this file."""
 
 from importlib import import_module
 from pkgutil import iter_modules
