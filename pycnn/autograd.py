@@ -237,7 +237,7 @@ class Function:
         if len(results) != len(self.edges):
             raise RuntimeError(
                 f"{self.name} returned {len(results)} gradients, expected {len(self.edges)}, one "
-                f"per input"
+                "per input"
             )
         return results
 
@@ -341,8 +341,7 @@ def check_gradient(node: Function, position: int, edge: tuple[Any, int], gradien
     if gradient.shape != shape:
         raise RuntimeError(
             f"Function {node.name} returned an invalid gradient at index {position} - got "
-            f"{list(gradient.shape)} "
-            f"but expected shape compatible with {list(shape)}"
+            f"{list(gradient.shape)} but expected shape compatible with {list(shape)}"
         )
 
 
@@ -436,8 +435,7 @@ def _roots(tensors: Sequence[Any], gradients: Sequence[Any]) -> list[tuple[Any, 
             if seed.shape != t._data.shape:
                 raise RuntimeError(
                     f"Mismatch in shape: grad_output has a shape of {list(seed.shape)} and output "
-                    f"has a shape of "
-                    f"{list(t._data.shape)}"
+                    f"has a shape of {list(t._data.shape)}"
                 )
             if seed.dtype != t._data.dtype:
                 seed = seed.astype(t._data.dtype)

@@ -448,7 +448,7 @@ def _check_not_empty(op: str, image: tuple[int, ...], weight: tuple[int, ...]) -
     if weight[0] < 1 or weight[2] < 1 or weight[3] < 1:
         raise RuntimeError(
             f"{op}(): weight: got size {_shape_words(weight)}, expected filters with at least one "
-            f"tap"
+            "tap"
         )
     if min(image[2:]) < 1 <= min(image[:2]):
         raise RuntimeError(
@@ -475,15 +475,14 @@ def conv2d_geometry(
         raise RuntimeError(f"{op}(): groups: got {groups}, expected a positive integer")
     if c != c_per_group * groups:
         raise RuntimeError(
-            f"{op}(): Given groups={groups}, weight of size {_shape_words(w_shape)}, expected input"
-            f"{_shape_words(x_shape)} to have {c_per_group * groups} channels, but got {c} "
-            f"channels instead"
+            f"{op}(): Given groups={groups}, weight of size {_shape_words(w_shape)}, expected "
+            f"input{_shape_words(x_shape)} to have {c_per_group * groups} channels, but got {c} "
+            "channels instead"
         )
     if k % groups:
         raise RuntimeError(
             f"{op}(): Given groups={groups}, expected weight to be divisible by {groups} at "
-            f"dimension 0, "
-            f"but got weight of size {_shape_words(w_shape)}"
+            f"dimension 0, but got weight of size {_shape_words(w_shape)}"
         )
     _check_not_empty(op, x_shape, w_shape)
     padded = (h + padding[0] + padding[1], w + padding[2] + padding[3])
@@ -491,8 +490,8 @@ def conv2d_geometry(
     if padded[0] < extent[0] or padded[1] < extent[1]:
         raise RuntimeError(
             f"{op}(): Calculated padded input size per channel: ({padded[0]} x {padded[1]}). "
-            f"Kernel size: "
-            f"({extent[0]} x {extent[1]}). Kernel size can't be greater than actual input size"
+            f"Kernel size: ({extent[0]} x {extent[1]}). Kernel size can't be greater than actual "
+            "input size"
         )
     if max(*padded, *x_shape, *w_shape) > LIMIT:
         raise RuntimeError(f"{op}(): padding: got {padding}, padded input {padded} passes {LIMIT}")
@@ -519,9 +518,8 @@ def conv_transpose2d_geometry(
     if k != k_w or k % groups:
         raise RuntimeError(
             f"{op}(): Given transposed=True, groups={groups}, weight of size "
-            f"{_shape_words(w_shape)}, expected "
-            f"input{_shape_words(y_shape)} to have {k_w} channels (a multiple of groups), but got "
-            f"{k} channels instead"
+            f"{_shape_words(w_shape)}, expected input{_shape_words(y_shape)} to have {k_w} "
+            f"channels (a multiple of groups), but got {k} channels instead"
         )
     _check_not_empty(op, y_shape, (min(k_w, c_per_group), c_per_group, r, s))
     sizes = []
@@ -537,8 +535,7 @@ def conv_transpose2d_geometry(
     if h < 1 or w < 1:
         raise RuntimeError(
             f"{op}(): Given input size per channel: ({p} x {q}). Calculated output size per "
-            f"channel: ({h} x {w}). "
-            "Output size is too small"
+            f"channel: ({h} x {w}). Output size is too small"
         )
     if max(h, w) > LIMIT:
         raise RuntimeError(f"{op}(): output size ({h} x {w}) passes {LIMIT}")
@@ -568,8 +565,7 @@ def pool2d_geometry(
     if min(c, h, w) < 1:
         raise RuntimeError(
             f"{op}(): Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for "
-            f"input, "
-            f"but got: {_shape_words(x_shape)}"
+            f"input, but got: {_shape_words(x_shape)}"
         )
     for pad, taps in zip(padding, kernel_size, strict=True):
         if pad > taps // 2:

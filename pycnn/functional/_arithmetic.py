@@ -125,8 +125,7 @@ def _add(op: str, input: Any, other: Any, alpha: Any) -> Tensor:
         if t._data.dtype == bool_ if isinstance(t, Tensor) else not is_real(t):
             raise RuntimeError(
                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
-                "trying to invert a "
-                "mask, use the `~` or `logical_not()` operator instead."
+                "trying to invert a mask, use the `~` or `logical_not()` operator instead."
             )
     if alpha != 1 and not is_number(alpha):
         raise TypeError(f"{op}(): argument 'alpha' must be Number, not {type(alpha).__name__}")

@@ -28,8 +28,8 @@ def check_same_dtype(op: str, **tensors: Tensor | None) -> None:
             continue
         if t.dtype != first[1].dtype:
             raise RuntimeError(
-                f"{op}(): {first[0]} type ({first[1].dtype}) and {name} type ({t.dtype}) should "
-                f"be the same"
+                f"{op}(): {first[0]} type ({first[1].dtype}) and {name} type ({t.dtype}) should be "
+                "the same"
             )
         array.xp(first[1]._data, t._data)
 

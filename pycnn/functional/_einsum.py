@@ -86,8 +86,7 @@ def _labels(term: str, ndim: int) -> Labels:
     if hidden < 0 or (hidden and after is None):
         raise RuntimeError(
             f"einsum(): the number of subscripts in '{term}' does not match the number of "
-            f"dimensions ({ndim}) of its "
-            "operand"
+            f"dimensions ({ndim}) of its operand"
         )
     return [*before, *((i,) for i in range(hidden, 0, -1)), *(after or "")]
 
@@ -117,8 +116,7 @@ def _sizes(labels: list[Labels], operands: tuple[Tensor, ...]) -> dict[Any, int]
             if size not in (1, sizes[label]):
                 raise RuntimeError(
                     f"einsum(): subscript {label} has size {size} which does not broadcast with "
-                    "previously seen size "
-                    f"{sizes[label]}"
+                    f"previously seen size {sizes[label]}"
                 )
     return sizes
 

@@ -84,8 +84,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
             if d != axis and size != expected:
                 raise RuntimeError(
                     f"Sizes of tensors must match except in dimension {axis}. Expected size "
-                    f"{expected} but got "
-                    f"size {size} for tensor number {i} in the list."
+                    f"{expected} but got size {size} for tensor number {i} in the list."
                 )
     geometry = ConcatGeometry(axis, tuple([x._data.shape[axis] for x in parts]))
     return Concat(geometry=geometry)(*[cast(x, dtype) for x in parts])
@@ -182,8 +181,7 @@ def _split_sizes(
         if sum(sections) != size:
             raise RuntimeError(
                 f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's "
-                "size at dimension "
-                f"{axis}), but got split_sizes={list(sections)}"
+                f"size at dimension {axis}), but got split_sizes={list(sections)}"
             )
         return axis, sections
     (step,) = sizes_of((split_size_or_sections,), "split_size_or_sections", "split")

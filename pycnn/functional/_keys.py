@@ -64,8 +64,7 @@ def _index_array(item: Any, device: str) -> Array:
     else:
         raise (TypeError if isinstance(item, str) else IndexError)(
             "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
-            "valid indices "
-            f"(got {type(item).__name__})"
+            f"valid indices (got {type(item).__name__})"
         )
     if a.dtype.kind not in "iub":
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
@@ -166,8 +165,7 @@ def _check_mask(index: Array, shape: tuple[int, ...], dim: int) -> None:
             if dim + i < len(shape) and shape[dim + i] != size:
                 raise IndexError(
                     f"The shape of the mask {list(index.shape)} at index {i} does not match the "
-                    "shape of the indexed "
-                    f"tensor {list(shape)} at index {dim + i}"
+                    f"shape of the indexed tensor {list(shape)} at index {dim + i}"
                 )
 
 

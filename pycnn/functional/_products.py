@@ -183,9 +183,8 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     if input.shape != tensor.shape:
         raise RuntimeError(
             f"inconsistent tensor size, expected tensor {list(input.shape)} and src "
-            f"{list(tensor.shape)} to have the "
-            f"same number of elements, but got {input.numel()} and {tensor.numel()} elements "
-            "respectively"
+            f"{list(tensor.shape)} to have the same number of elements, but got {input.numel()} "
+            f"and {tensor.numel()} elements respectively"
         )
     return mm(input.unsqueeze(0), tensor.unsqueeze(1)).reshape(())
 

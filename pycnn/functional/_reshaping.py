@@ -39,8 +39,7 @@ def view(input: Tensor, *shape: Any, **named: Any) -> Tensor:
     if out._view is None:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one "
-            "dimension spans across "
-            "two contiguous subspaces). Use .reshape(...) instead."
+            "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
         )
     return out
 
@@ -206,8 +205,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     if len(pairs[0]) != len(pairs[1]):
         raise RuntimeError(
             "movedim: Invalid source or destination dims: source should contain the same number of "
-            "dims as "
-            f"destination, got {source} and {destination}"
+            f"dims as destination, got {source} and {destination}"
         )
     places = dict(zip(pairs[1], pairs[0], strict=True))
     rest = iter(i for i in range(ndim) if i not in pairs[0])
@@ -232,8 +230,7 @@ def expanded(input: Tensor, size: tuple[int, ...]) -> Tensor:
     if lead < 0:
         raise RuntimeError(
             f"expand({list(shape)}, size={list(size)}): the number of sizes provided ({len(size)}) "
-            "must be greater "
-            f"or equal to the number of dimensions in the tensor ({len(shape)})"
+            f"must be greater or equal to the number of dimensions in the tensor ({len(shape)})"
         )
     full = list(size)
     for i, wanted in enumerate(size):
@@ -248,9 +245,8 @@ def expanded(input: Tensor, size: tuple[int, ...]) -> Tensor:
         elif wanted != shape[i - lead] and (shape[i - lead] != 1 or wanted < 0):
             raise RuntimeError(
                 f"The expanded size of the tensor ({wanted}) must match the existing size "
-                f"({shape[i - lead]}) at "
-                f"non-singleton dimension {i}.  Target sizes: {list(size)}.  Tensor sizes: "
-                f"{list(shape)}"
+                f"({shape[i - lead]}) at non-singleton dimension {i}.  Target sizes: {list(size)}. "
+                f" Tensor sizes: {list(shape)}"
             )
     return Expand(shape=tuple(full))(input)
 

@@ -30,8 +30,7 @@ def refuse_bool(t: Any, what: str) -> None:
     if isinstance(t, Tensor) and t._data.dtype == bool_:
         raise RuntimeError(
             f"{what}, the `-` operator, on a bool tensor is not supported. If you are trying to "
-            "invert a mask, use "
-            "the `~` or `logical_not()` operator instead."
+            "invert a mask, use the `~` or `logical_not()` operator instead."
         )
 
 

@@ -131,8 +131,7 @@ def inferred_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
         if numel == 0:
             raise RuntimeError(
                 f"cannot reshape tensor of 0 elements into shape {list(shape)} because the "
-                "unspecified dimension "
-                "size -1 can be any value and is ambiguous"
+                "unspecified dimension size -1 can be any value and is ambiguous"
             )
         raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
     if numel % known:

@@ -327,9 +327,8 @@ def _check_operands(
 def _check_bias(bias: Tensor, channels: int, weight: Tensor, op: str) -> None:
     if bias._data.shape != (channels,):
         raise RuntimeError(
-            f"{op}(): Given weight of size {list(weight.shape)}, expected bias to be "
-            f"1-dimensional with {channels} "
-            f"elements, but got bias of size {list(bias.shape)} instead"
+            f"{op}(): Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional "
+            f"with {channels} elements, but got bias of size {list(bias.shape)} instead"
         )
 
 

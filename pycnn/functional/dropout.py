@@ -102,7 +102,7 @@ def dropout2d(
     check_tensor(input, "input", "dropout2d")
     if input.ndim < 2:
         raise RuntimeError(
-            f"dropout2d: Feature dropout requires at least 2 dimensions in the input, got "
+            "dropout2d: Feature dropout requires at least 2 dimensions in the input, got "
             f"{input.ndim}"
         )
     return _drop(input, p, training, inplace, 2, "dropout2d")

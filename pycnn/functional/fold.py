@@ -68,8 +68,7 @@ def unfold(
     if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
         raise RuntimeError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero "
-            "dimensions for "
-            f"input, but got: {list(input.shape)}"
+            f"dimensions for input, but got: {list(input.shape)}"
         )
     batch = input.shape[0] if input.ndim == 4 else 1
     g = _geometry("unfold", batch, input.shape[-3], input.shape[-2:], r_s, steps, pads, gaps)
@@ -96,8 +95,7 @@ def fold(
     if input.ndim not in (2, 3) or 0 in input.shape[-2:]:
         raise RuntimeError(
             "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and "
-            "non-zero dimensions for "
-            f"input, but got: {list(input.shape)}"
+            f"non-zero dimensions for input, but got: {list(input.shape)}"
         )
     rows, columns = input.shape[-2:]
     taps = r_s[0] * r_s[1]
@@ -111,10 +109,8 @@ def fold(
     if g.P * g.Q != columns:
         raise RuntimeError(
             f"Given output_size={size}, kernel_size={r_s}, dilation={gaps}, padding={pads}, "
-            f"stride={steps}, expected "
-            f"size of input's dimension 2 to match the calculated number of sliding blocks {g.P} "
-            f"* {g.Q} = "
-            f"{g.P * g.Q}, but got input.size(2)={columns}"
+            f"stride={steps}, expected size of input's dimension 2 to match the calculated number "
+            f"of sliding blocks {g.P} * {g.Q} = {g.P * g.Q}, but got input.size(2)={columns}"
         )
     return Fold(geometry=g)(input)
 
@@ -163,8 +159,7 @@ def _geometry(
     if g.P < 1 or g.Q < 1:
         raise RuntimeError(
             f"{op}(): Given spatial size {tuple(size)}, kernel_size={taps}, dilation={dilation}, "
-            f"padding={padding}, "
-            f"calculated shape of the array of sliding blocks as ({g.P}, {g.Q}), which must be at "
-            f"least one"
+            f"padding={padding}, calculated shape of the array of sliding blocks as ({g.P}, "
+            f"{g.Q}), which must be at least one"
         )
     return g

@@ -95,8 +95,7 @@ def _put(x: Array, key: Any, values: Array) -> None:
     except ValueError:
         raise RuntimeError(
             f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to "
-            "indexing result of "
-            f"shape {list(x[key].shape)}"
+            f"indexing result of shape {list(x[key].shape)}"
         ) from None
 
 
@@ -134,9 +133,8 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
     elif value._data.dtype != part._data.dtype:
         if value._data.ndim:
             raise RuntimeError(
-                "Index put requires the source and destination dtypes match, "
-                f"got {part._data.dtype} for the destination and {value._data.dtype} for the "
-                "source."
+                "Index put requires the source and destination dtypes match, got "
+                f"{part._data.dtype} for the destination and {value._data.dtype} for the source."
             )
         value = value.to(part._data.dtype)
     if value.device != part.device:
@@ -214,14 +212,12 @@ def _check_along(op: str, input: Tensor, dim: int, index: Any, source: Any = Non
         if len(shape) and i != axis and size > shape[i]:
             raise RuntimeError(
                 f"{op}(): Size does not match at dimension {i} expected index {list(a.shape)} to "
-                "be no larger than "
-                f"self {list(shape)} apart from dimension {axis}"
+                f"be no larger than self {list(shape)} apart from dimension {axis}"
             )
         if isinstance(source, Tensor) and source._data.ndim and size > source._data.shape[i]:
             raise RuntimeError(
                 f"{op}(): Expected index {list(a.shape)} to be no larger than src "
-                f"{list(source._data.shape)} "
-                f"at dimension {i}"
+                f"{list(source._data.shape)} at dimension {i}"
             )
     _check_range(a, shape[axis] if shape else 1, axis, RuntimeError)
     return axis
@@ -235,6 +231,8 @@ class Gather(Function):
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
+        if not self.index.size:
+            return array.empty(self.index.shape, x.dtype, device=array.device_of(x))
         return run_array("gather", _take, x, index_grid(self.index, self.axis))
 
     def backward(self, dy: Array) -> Array:
@@ -250,8 +248,6 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if not input._data.ndim or not index._data.ndim:
         flat = Gather(index=index._data.reshape(-1), axis=0)(input.reshape(-1))
         return flat.reshape(index._data.shape)
-    if not index._data.size:
-        return wrap(array.empty(index._data.shape, input._data.dtype, device=input.device))
     return Gather(index=index._data, axis=axis)(input)
 
 
@@ -266,8 +262,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     if input._data.ndim != indices._data.ndim:
         raise RuntimeError(
             "take_along_dim(): input and indices should have the same number of dimensions, but "
-            "got "
-            f"{input._data.ndim} dimensions for input, and {indices._data.ndim} dimensions for "
+            f"got {input._data.ndim} dimensions for input, and {indices._data.ndim} dimensions for "
             "indices"
         )
 
@@ -440,8 +435,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     if list(source._data.shape) != expected:
         raise RuntimeError(
             f"index_add_(): source: got shape {list(source._data.shape)}, expected {expected}: "
-            "input's, with the "
-            f"index's length at dimension {axis}"
+            f"input's, with the index's length at dimension {axis}"
         )
     _check_range(a, input._data.shape[axis], axis, RuntimeError)
     return IndexAdd(index=a.reshape(-1), axis=axis, alpha=alpha)(input, source)

@@ -46,8 +46,7 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
     if not 1 <= len(pairs) <= 3 or input.ndim not in (len(pairs) + 1, len(pairs) + 2):
         raise NotImplementedError(
             f"pad: got {2 * len(pairs)} numbers for a {input.ndim}D input in mode {mode!r}, "
-            f"expected 2 for 2D or 3D, "
-            "4 for 3D or 4D, 6 for 4D or 5D inputs"
+            "expected 2 for 2D or 3D, 4 for 3D or 4D, 6 for 4D or 5D inputs"
         )
     if mode != "circular":
         _check_dense(input, mode, len(pairs))
@@ -92,8 +91,8 @@ def _check_dense(input: Tensor, mode: str, axes: int) -> None:
     batched = input.ndim == axes + 2
     if 0 in input.shape[batched:]:
         raise RuntimeError(
-            f"pad(): input: got shape {list(input.shape)}, mode {mode!r} expects no empty axis "
-            f"but the batch's"
+            f"pad(): input: got shape {list(input.shape)}, mode {mode!r} expects no empty axis but "
+            "the batch's"
         )
 
 

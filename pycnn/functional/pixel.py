@@ -64,7 +64,7 @@ def _check_image(input: Any, op: str) -> None:
     if input.ndim < 3:
         raise RuntimeError(
             f"{op} expects input to have at least 3 dimensions, but got input with {input.ndim} "
-            f"dimension(s)"
+            "dimension(s)"
         )
 
 
@@ -76,8 +76,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     if input.shape[-3] % (r * r):
         raise RuntimeError(
             "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square "
-            "of upscale_factor, "
-            f"but input.size(-3)={input.shape[-3]} is not divisible by {r * r}"
+            f"of upscale_factor, but input.size(-3)={input.shape[-3]} is not divisible by {r * r}"
         )
     return PixelShuffle(factor=r)(input)
 
@@ -126,7 +125,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     check_tensor(input, "input", "channel_shuffle")
     if input.ndim < 3:
         raise RuntimeError(
-            f"channel_shuffle expects input with > 2 dims, but got input with sizes "
+            "channel_shuffle expects input with > 2 dims, but got input with sizes "
             f"{list(input.shape)}"
         )
     number = _positive(groups, "groups", "channel_shuffle")

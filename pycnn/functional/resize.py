@@ -76,9 +76,8 @@ def interpolate(
     dims = input.ndim - 2
     if mode in ("nearest", "nearest-exact", "area") and align_corners is not None:
         raise ValueError(
-            "align_corners option can only be set with the interpolating modes: "
-            "linear | bilinear | bicubic, "
-            f"got align_corners={align_corners} with mode={mode!r}"
+            "align_corners option can only be set with the interpolating modes: linear | bilinear "
+            f"| bicubic, got align_corners={align_corners} with mode={mode!r}"
         )
     if size is not None and scale_factor is not None:
         raise ValueError("only one of size or scale_factor should be defined")
@@ -132,9 +131,8 @@ def _repeated(value: Any, name: str, spatial: tuple[int, ...]) -> list[Any]:
         return [value] * len(spatial)
     if len(value) != len(spatial):
         raise ValueError(
-            f"Input and {name} must have the same number of spatial dimensions, but got input "
-            f"with spatial "
-            f"dimensions of {list(spatial)} and {name} {tuple(value)}"
+            f"Input and {name} must have the same number of spatial dimensions, but got input with "
+            f"spatial dimensions of {list(spatial)} and {name} {tuple(value)}"
         )
     return list(value)
 

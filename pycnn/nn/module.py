@@ -488,7 +488,7 @@ def _call_pre_hook(
         return args, kwargs
     if not isinstance(changed, tuple) or len(changed) != 2:
         raise RuntimeError(
-            f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), "
-            f"but got {changed}."
+            "forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got "
+            f"{changed}."
         )
     return changed
