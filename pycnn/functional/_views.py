@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import array
 from ..array import Array
-from ..tensor import ViewFunction
+from ..views import ViewFunction
 
 
 class Reshape(ViewFunction):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from .harness import Mutant
 
-GEOMETRY = "pycnn/geometry.py"
+TAP_SPAN = "pycnn/geometry/base.py"
+GEOMETRY = "pycnn/geometry/conv2d.py"
 CONV2D = "pycnn/providers/reference/conv2d.py"
 IM2COL = "pycnn/providers/reference/im2col.py"
 GEMM = "pycnn/providers/reference/gemm.py"
 EPILOGUE = "pycnn/providers/reference/epilogue.py"
 
 # which pixels a tap reads: shared by the three passes and by im2col
-_TAPS = [
+_SPANS = [
     ("offset = tap * dilation - pad", "offset = tap - pad", "conv2d_fprop-uneven_dilation"),
     ("offset = tap * dilation - pad", "offset = tap * dilation", "im2col-3x3_padded"),
     ("-(offset // stride))", "-offset // stride)", "conv2d_dgrad-uneven_all"),
@@ -19,6 +20,8 @@ _TAPS = [
     ("min(outputs - 1, (size - 1", "min(outputs - 2, (size - 1", "conv2d_wgrad-3x3"),
     ("(size - 1 - offset) // stride", "(size - offset) // stride", "conv2d_fprop-3x3"),
     ("if last < first:", "if last <= first:", "conv2d_dgrad-one_pixel"),
+]  # fmt: skip
+_TAPS = [
     ("self.P, r, self.stride_h", "self.P, r, self.stride_w", "conv2d_wgrad-uneven_all"),
     ("self.P, r, self.stride_h, self.pad_top", "self.P, r, self.stride_h, self.pad_bottom",
      "conv2d_wgrad-asymmetric"),
@@ -98,6 +101,7 @@ _ENDS = [
 ]  # fmt: skip
 
 MUTANTS = [
+    *(Mutant(TAP_SPAN, *row) for row in _SPANS),
     *(Mutant(GEOMETRY, *row) for row in _TAPS),
     *(Mutant(CONV2D, *row) for row in (*_DIRECT, *_NAIVE)),
     *(Mutant(*row) for row in (*_COLUMNS, *_ENDS)),

@@ -3,7 +3,7 @@
 A family lists its own in tests/mutants/<family>.py:
 
     MUTANTS = [
-        Mutant("pycnn/geometry.py", "offset = tap * dilation - pad", "offset = tap - pad",
+        Mutant("pycnn/geometry/base.py", "offset = tap * dilation - pad", "offset = tap - pad",
                killer="conv2d_fprop-uneven_dilation"),
     ]
 

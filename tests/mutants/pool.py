@@ -6,7 +6,7 @@ from .harness import Mutant
 
 REFERENCE = "pycnn/providers/reference/pool2d.py"
 FUNCTIONAL = "pycnn/functional/pool.py"
-GEOMETRY = "pycnn/geometry.py"
+GEOMETRY = "pycnn/geometry/pool2d.py"
 TESTS = "tests/functional/test_pool.py"
 
 MUTANTS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .harness import Mutant
 
 REFERENCE = "pycnn/providers/reference/resize2d.py"
-GEOMETRY = "pycnn/geometry.py"
+GEOMETRY = "pycnn/geometry/resize2d.py"
 PAD = "pycnn/functional/pad.py"
 PIXEL = "pycnn/functional/pixel.py"
 FOLD = "pycnn/functional/fold.py"

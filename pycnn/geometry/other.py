@@ -1,0 +1,103 @@
+"""The geometries that are little more than their fields: products, norms, arithmetic, losses."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+from .base import Geometry, frozen
+
+
+@frozen
+class BatchNormGeometry(Geometry):
+    """Normalisation over every axis but the channels'.  x (N,C,*)  statistics (C,)."""
+
+    N: int
+    C: int
+    size: int  # elements per image and channel
+
+    def flops(self, primitive: str) -> int:
+        per_element = {
+            "batch_norm_stats": 3,
+            "batch_norm_apply": 2,
+            "batch_norm_reduce": 4,
+            "batch_norm_dgrad": 5,
+        }
+        return per_element.get(primitive, 0) * self.N * self.C * self.size
+
+
+@frozen
+class GemmGeometry(Geometry):
+    """out[b] = a[b] @ b[b].  a (B,M,K)  b (B,K,N)  out (B,M,N); B is 1 for a single product."""
+
+    B: int
+    M: int
+    N: int
+    K: int
+
+    def flops(self, primitive: str) -> int:
+        return 2 * self.B * self.M * self.N * self.K
+
+
+@frozen
+class ElementwiseGeometry(Geometry):
+    """out = op(*inputs) after broadcasting; `parameters` are op's scalars, in order."""
+
+    op: str
+    parameters: tuple[float, ...] = ()
+
+
+@frozen
+class ReduceGeometry(Geometry):
+    """out = op over `axes` of x, those axes dropped; `correction` is var's."""
+
+    op: str
+    axes: tuple[int, ...]
+    correction: float = 0.0
+
+
+@frozen
+class ConcatGeometry(Geometry):
+    """out = the inputs joined along `axis`, or one input split there into parts of `sizes`."""
+
+    axis: int
+    sizes: tuple[int, ...]
+
+
+@frozen
+class LocalResponseNormGeometry(Geometry):
+    """y = x / (k + alpha/size * sum of x^2 over `size` neighbouring channels)^beta.  x (N,C,*)"""
+
+    size: int
+    alpha: float
+    beta: float
+    k: float
+
+
+@frozen
+class SoftmaxGeometry(Geometry):
+    """Softmax, or its logarithm, along `axis`."""
+
+    axis: int
+    log: bool = False
+
+
+@frozen
+class CrossEntropyGeometry(Geometry):
+    """Softmax cross entropy of logits (N,C,*) with class indices (N,*): per-element losses."""
+
+    ignore_index: int
+    label_smoothing: float
+    weighted: bool
+
+
+@lru_cache(maxsize=4096)
+def batch_norm_geometry(x_shape: tuple[int, ...]) -> BatchNormGeometry:
+    return BatchNormGeometry(x_shape[0], x_shape[1], math.prod(x_shape[2:]))
+
+
+elementwise_geometry = lru_cache(maxsize=4096)(ElementwiseGeometry)
+reduce_geometry = lru_cache(maxsize=4096)(ReduceGeometry)
+gemm_geometry = lru_cache(maxsize=4096)(GemmGeometry)
+softmax_geometry = lru_cache(maxsize=4096)(SoftmaxGeometry)
+cross_entropy_geometry = lru_cache(maxsize=4096)(CrossEntropyGeometry)
