@@ -38,6 +38,9 @@ def native_status() -> tuple[Any, str]:
     """(the C++ extension, "") or (None, why there is none)."""
     try:
         native: Any = importlib.import_module("pycnn._native")
+        here, found = os.path.dirname(__file__), os.path.dirname(native.__file__)
+        if not os.path.samefile(here, found):
+            raise ImportError(f"the one found, in {found}, belongs to another pycnn")
     except ImportError as error:
         return None, _why_no_native(error)
     from . import __version__

@@ -11,6 +11,10 @@ from ..geometry import reduce_geometry
 from ..tensor import Function, Tensor
 
 
+class DimensionError(RuntimeError, IndexError):
+    """Too few dimensions: torch raises one class or the other, by the op and by how many lack."""
+
+
 def check_tensor(value: Any, name: str, op: str) -> None:
     """TypeError unless `value` is a Tensor."""
     if not isinstance(value, Tensor):

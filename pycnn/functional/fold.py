@@ -10,7 +10,7 @@ from ..dispatch import run
 from ..dtypes import bool_
 from ..geometry import LIMIT, Conv2dGeometry
 from ..tensor import Function, Tensor
-from ._common import check_floating, check_tensor
+from ._common import DimensionError, check_floating, check_tensor
 
 __all__ = ["fold", "unfold"]
 
@@ -66,7 +66,7 @@ def unfold(
         check_floating(input, "input", "unfold")
     r_s, steps, pads, gaps = _arguments("unfold", kernel_size, stride, padding, dilation)
     if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
-        raise RuntimeError(
+        raise DimensionError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero "
             f"dimensions for input, but got: {list(input.shape)}"
         )

@@ -334,7 +334,9 @@ def group_norm(
         raise RuntimeError(
             f"Expected at least 2 dimensions for input tensor but received {input.ndim}"
         )
-    (groups,) = integers(num_groups, 1, "num_groups", 1, op)
+    (groups,) = integers(num_groups, 1, "num_groups", 0, op)
+    if not groups:
+        raise ZeroDivisionError(f"{op}(): num_groups: got 0, expected a divisor of the channels")
     images, count, *spatial = input.shape
     if count % groups:
         raise RuntimeError(

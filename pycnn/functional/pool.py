@@ -22,7 +22,7 @@ from ..geometry import (
     pool2d_geometry,
 )
 from ..tensor import Tensor
-from ._common import check_tensor
+from ._common import DimensionError, check_tensor
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -514,7 +514,7 @@ def _image(op: str, input: Tensor, spatial: int, known: Set[Any]) -> tuple[Tenso
     check_tensor(input, "input", op)
     ndim = input._data.ndim
     if ndim not in (spatial + 1, spatial + 2):
-        raise RuntimeError(
+        raise DimensionError(
             f"{op}(): Expected {spatial + 1}D or {spatial + 2}D (batch mode) tensor for input, "
             f"but got: {list(input.shape)}"
         )

@@ -77,7 +77,7 @@ def test_the_report_says_why_the_extension_is_missing(without_native, recorded, 
 
 
 def test_an_extension_of_another_version_is_not_used(forgetful, monkeypatch):
-    other = SimpleNamespace(version=lambda: "0.0.9")
+    other = SimpleNamespace(__file__=config.__file__, version=lambda: "0.0.9")
     monkeypatch.setitem(sys.modules, "pycnn._native", other)
     expected = f"it was built for pycnn 0.0.9, not {pycnn.__version__}: reinstall pycnn"
     assert config.native_status() == (None, expected)
@@ -104,6 +104,7 @@ def test_a_wrong_setting_is_reported_and_not_raised(forgetful, monkeypatch):
         raise ValueError("PYCNN_ISA is 'mmx'; accepted: baseline")
 
     native = SimpleNamespace(
+        __file__=config.__file__,
         version=lambda: pycnn.__version__,
         compiler=lambda: "GCC",
         build_flags=lambda: "-O3",

@@ -141,15 +141,8 @@ def same_error(function: Callable[..., Any], *operands: Any) -> None:
         expected = type(error)
     else:
         raise AssertionError("torch raises nothing here")
-    with pytest.raises(
-        (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError)
-    ) as caught:
+    expected = next(c for c in expected.__mro__ if c.__module__ == "builtins")
+    with pytest.raises(expected):
         function(
             pycnn if takes_t else pycnn.functional, *[pycnn.from_numpy(a.copy()) for a in arrays]
         )
-    base = next(
-        c
-        for c in (IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
-        if issubclass(expected, c)
-    )
-    assert isinstance(caught.value, base), f"{caught.value!r}, torch raises {expected.__name__}"

@@ -58,6 +58,7 @@ def test_errors():
         same_error(lambda F, x, a=arguments: F.unfold(x, **a), (2, 3, 5, 7))
     for shape in ((2, 0, 5, 7), (2, 3, 0, 7), (1, 2, 3, 5, 7)):
         same_error(lambda F, x: F.unfold(x, 2, padding=2), shape)
+    same_error(lambda F, x: F.unfold(x, 2), (4, 4))
     with pytest.raises(RuntimeError, match="3D or 4D"):
         pycnn.functional.unfold(pycnn.from_numpy(fresh(5, 7)), 2)
     for arguments in (

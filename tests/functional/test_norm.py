@@ -375,6 +375,7 @@ def test_instance_norm_running_statistics(use_input_stats):
         (lambda F, x, w: F.group_norm(x, 3), (6,)),
         (lambda F, x, w: F.group_norm(x, 4), (2, 6, 4)),
         (lambda F, x, w: F.group_norm(x, -1), (2, 6, 4)),
+        (lambda F, x, w: F.group_norm(x, 0), (2, 6, 4)),
         (lambda F, x, w: F.group_norm(x, 3.0), (2, 6, 4)),
         (lambda F, x, w: F.group_norm(x, 3, w[:3]), (2, 6, 4)),
         (lambda F, x, w: F.group_norm(x, 3, w[:6], w[:3]), (2, 6, 4)),

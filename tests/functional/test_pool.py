@@ -483,3 +483,8 @@ def test_nothing_is_kept_without_recording():
     x = pycnn.from_numpy(fresh(1, 2, 4, 4)).requires_grad_()
     with pycnn.no_grad():
         assert not F.max_pool2d(x, 2).requires_grad
+
+
+def test_too_few_dimensions_are_torchs_index_error():
+    same_error(lambda F, x: F.avg_pool2d(x, 2), (4, 4))
+    same_error(lambda F, x: F.max_pool2d(x, 2), (4, 4))
