@@ -38,6 +38,10 @@ class GemmGeometry(Geometry):
     def flops(self, primitive: str) -> int:
         return 2 * self.B * self.M * self.N * self.K
 
+    def __str__(self) -> str:
+        batch = f"{self.B} x " if self.B != 1 else ""
+        return f"{batch}({self.M}x{self.K} @ {self.K}x{self.N})"
+
 
 @frozen
 class ElementwiseGeometry(Geometry):
@@ -45,6 +49,9 @@ class ElementwiseGeometry(Geometry):
 
     op: str
     parameters: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.op}{self.parameters or ''}"
 
 
 @frozen
@@ -54,6 +61,9 @@ class ReduceGeometry(Geometry):
     op: str
     axes: tuple[int, ...]
     correction: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.op} over {self.axes}"
 
 
 @frozen

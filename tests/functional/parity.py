@@ -3,9 +3,10 @@ gradient compared.
 
     parity(lambda F, x, w: F.conv2d(x, w, padding=1), (2, 3, 9, 9), (4, 3, 3, 3))
 
-`F` is torch.nn.functional or pycnn.functional; a second module `T` (torch or pycnn) is passed to
-functions whose first parameter is named `T`. Operands are shapes (fresh Gaussian inputs) or NumPy
-arrays (integer ones get no gradient).
+`F` is torch.nn.functional or pycnn.functional; functions whose first parameter is named `T` get
+torch or pycnn instead. Operands are shapes (fresh Gaussian inputs) or NumPy arrays (integer ones
+get no gradient). pycnn.testing.parity judges by PyTorch's own error; here float64 must agree to
+1e-10, and integers, layouts and what requires grad are compared too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import numpy as np
 import torch
 
 import pycnn
+from pycnn.testing.sides import to_numpy as from_torch
+from pycnn.testing.sides import to_torch
 
 SEED = int(os.environ.get("PYCNN_TEST_SEED", "0")) or int(
     np.random.SeedSequence().generate_state(1)[0]
@@ -28,20 +31,6 @@ SEED = int(os.environ.get("PYCNN_TEST_SEED", "0")) or int(
 def fresh(*shape: int, seed: int = 0, dtype: str = "float64") -> np.ndarray:
     """Gaussian numbers that differ from run to run; PYCNN_TEST_SEED repeats a run."""
     return np.random.default_rng([SEED, seed, *shape]).standard_normal(shape).astype(dtype)
-
-
-def to_torch(a: np.ndarray) -> torch.Tensor:
-    """A torch tensor over the same memory, in any dtype pycnn has."""
-    if a.dtype == pycnn.bfloat16:
-        return torch.from_numpy(a.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(a)
-
-
-def from_torch(t: torch.Tensor) -> np.ndarray:
-    t = t.detach()
-    if t.dtype == torch.bfloat16:
-        return t.view(torch.int16).numpy().view(pycnn.bfloat16)
-    return t.numpy()
 
 
 def assert_equal(ours: Any, theirs: Any, rtol: float, atol: float, what: str) -> None:
