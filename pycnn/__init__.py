@@ -54,6 +54,7 @@ _LAZY_NAMES = {
     "summary": ("nn.summary", "summary"),
     "show_config": ("config", "show_config"),
 }
+_TORCH_DTYPES = {"bool": bool_, "float": float32, "int": int32, "long": int64, "short": int16}
 _TORCH_TOP_LEVEL = (
     "relu", "softmax", "log_softmax", "dropout", "conv1d", "conv2d", "conv_transpose1d",
     "conv_transpose2d", "batch_norm", "max_pool2d", "pixel_shuffle", "prelu", "selu", "celu",
@@ -68,8 +69,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f".{module}", __name__), attribute)
         globals()[name] = value
         return value
-    if name == "bool":
-        return bool_
+    if name in _TORCH_DTYPES:
+        return _TORCH_DTYPES[name]
     if name == "bfloat16":
         return dtypes.bfloat16
     if name in _TORCH_TOP_LEVEL:
@@ -78,4 +79,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES, "bool", "bfloat16"})
+    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES, *_TORCH_DTYPES, "bfloat16"})

@@ -24,6 +24,10 @@ preserve_format = "preserve"
 MEMORY_FORMATS = (contiguous_format, channels_last, preserve_format)
 
 
+class OutOfMemoryError(RuntimeError, MemoryError):
+    """A tensor does not fit: torch raises RuntimeError here, Python's own class is MemoryError."""
+
+
 class Operand(NamedTuple):
     """What select() and a kernel's `refuses` know of an array."""
 
@@ -220,10 +224,15 @@ def empty(
 ) -> Array:
     """An uninitialised array in the given layout; channels-last applies to four dimensions."""
     module = np if device == "cpu" else import_cupy()
-    if memory_format == channels_last and len(shape) == 4:
-        n, c, h, w = shape
-        return module.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
-    return module.empty(shape, dtype)
+    try:
+        if memory_format == channels_last and len(shape) == 4:
+            n, c, h, w = shape
+            return module.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+        return module.empty(shape, dtype)
+    except (ValueError, MemoryError, OverflowError) as error:
+        raise OutOfMemoryError(
+            f"cannot allocate a {dtype} tensor of shape {list(shape)}: {error}"
+        ) from None
 
 
 def empty_like(
@@ -281,6 +290,16 @@ def shares_memory(a: Array, b: Array) -> bool:
     if isinstance(a, np.ndarray):
         return bool(np.may_share_memory(a, b)) if b.size else b.base is not None
     return a.data.mem is b.data.mem
+
+
+def expand(a: Array, shape: tuple[int, ...]) -> Array:
+    """`a` broadcast to `shape` by strides of 0: a view, as writable as `a` is."""
+    lead = len(shape) - a.ndim
+    strides = (0,) * lead + tuple(
+        0 if size != wanted else stride
+        for size, wanted, stride in zip(a.shape, shape[lead:], a.strides, strict=True)
+    )
+    return xp(a).lib.stride_tricks.as_strided(a, shape, strides)
 
 
 def sum_to(a: Array, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,10 +8,12 @@ of no Tensor but the leaves it fills.
 
 from __future__ import annotations
 
+import os
 import sys
+from _thread import RLock  # as threading's, which is slow to import
 from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator
 from contextvars import ContextVar
+from functools import wraps
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -25,31 +27,81 @@ _grad_enabled: ContextVar[bool] = ContextVar("pycnn_grad_enabled", default=True)
 _sequence = count()
 
 
-class _GradMode(ContextDecorator):
+class _GradMode:
     """A with-block and decorator that sets whether operations are recorded."""
 
     enabled: bool
 
     def __init__(self) -> None:
-        self._tokens: list[Any] = []
+        self._before: list[bool] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(_grad_enabled.set(self.enabled))
+        self._before.append(_grad_enabled.get())
+        _grad_enabled.set(self.enabled)
 
     def __exit__(self, *exc: Any) -> None:
-        _grad_enabled.reset(self._tokens.pop())
+        _grad_enabled.set(self._before.pop())
 
-    def _recreate_cm(self) -> _GradMode:
+    def _fresh(self) -> _GradMode:
         return type(self)()
 
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        code = getattr(function, "__code__", None)
+        if code is not None and code.co_flags & _CO_GENERATOR:
 
-class no_grad(_GradMode):
+            @wraps(function)
+            def generator(*args: Any, **named: Any) -> Any:
+                return (yield from _stepped(function(*args, **named), self._fresh))
+
+            return generator
+
+        @wraps(function)
+        def inside(*args: Any, **named: Any) -> Any:
+            with self._fresh():
+                return function(*args, **named)
+
+        return inside
+
+
+_CO_GENERATOR = 0x20  # inspect.CO_GENERATOR; inspect is slow to import
+
+
+def _stepped(generator: Any, mode: Callable[[], _GradMode]) -> Any:
+    """What `generator` yields, each of its steps run inside mode() and none of its caller's."""
+    try:
+        with mode():
+            value = next(generator)
+        while True:
+            try:
+                sent = yield value
+            except GeneratorExit:
+                with mode():
+                    generator.close()
+                raise
+            except BaseException as error:
+                with mode():
+                    value = generator.throw(error)
+            else:
+                with mode():
+                    value = generator.send(sent)
+    except StopIteration as stop:
+        return stop.value
+
+
+class _PlainGradMode(_GradMode):
+    """A mode without arguments: `@no_grad` decorates as `@no_grad()` does."""
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        return super().__new__(cls) if function is None else cls()(function)
+
+
+class no_grad(_PlainGradMode):
     """Inside, nothing is recorded: results do not require grad."""
 
     enabled = False
 
 
-class enable_grad(_GradMode):
+class enable_grad(_PlainGradMode):
     """Inside, operations are recorded again, even within no_grad."""
 
     enabled = True
@@ -60,16 +112,22 @@ class set_grad_enabled(_GradMode):
     statement."""
 
     def __init__(self, mode: bool) -> None:
-        super().__init__()
         self.enabled = bool(mode)
-        self._before: bool | None = _grad_enabled.get()
+        self._outside = _grad_enabled.get()
         _grad_enabled.set(self.enabled)
 
     def __enter__(self) -> None:
         _grad_enabled.set(self.enabled)
 
     def __exit__(self, *exc: Any) -> None:
-        _grad_enabled.set(bool(self._before))
+        _grad_enabled.set(self._outside)
+
+    def _fresh(self) -> _GradMode:
+        return type(self)(self.enabled)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        _grad_enabled.set(self._outside)  # a decorator is no statement
+        return super().__call__(function)
 
 
 def is_grad_enabled() -> bool:
@@ -117,6 +175,8 @@ class Function:
     _non_differentiable: tuple[Array, ...] = ()
     _outputs: tuple[tuple[tuple[int, ...], Any, str], ...] = ()
     hooks: dict[int, dict[int, Callable[[Array], Array | None]]] | None = None
+    # by output: called with its gradient once every hook has seen it (Tensor.retain_grad)
+    keepers: dict[int, Callable[[Function, Array], None]] | None = None
 
     def __init__(self, **attributes: Any) -> None:
         self.__dict__.update(attributes)
@@ -218,11 +278,20 @@ class Function:
             self._retained = ()
             self._versions = ()
 
+    def see(self, gradients: list[Array | None]) -> None:
+        """Show the outputs' gradients to their hooks, which may replace them, then to the
+        keepers."""
+        if self.hooks is not None:
+            for index, hooks in list(self.hooks.items()):
+                gradients[index] = run_hooks(hooks, gradients[index])
+        if self.keepers is not None:
+            for index, keep in self.keepers.items():
+                arrived = gradients[index]
+                if arrived is not None:
+                    keep(self, arrived)
+
     def run_backward(self, gradients: list[Array | None]) -> tuple[Array | None, ...]:
         """backward() on complete arguments, its results checked against the inputs."""
-        if self.hooks is not None:
-            for index, hooks in self.hooks.items():
-                gradients[index] = run_hooks(hooks, gradients[index])
         if self.materialize and any(g is None for g in gradients):
             gradients = [
                 zeros(self._outputs[i]) if g is None else g for i, g in enumerate(gradients)
@@ -289,12 +358,25 @@ def backward_walk(
     non-leaves) and no leaf's `.grad` changes."""
     pending: dict[int, list[Array | None]] = {}
     heap: list[tuple[int, Any]] = []
+    # leaves with hooks, and the sums of what reached them: hooks see the whole gradient, once
+    hooked: dict[int, tuple[Any, Array]] = {}
+    needed = None if into is None else _leading_to(roots, into, stop_at or {})
 
     def send(edge: tuple[Any, int], gradient: Array) -> None:
         target, index = edge
         if not isinstance(target, Function):
-            deliver(target, gradient, into)
+            if into is not None and id(target) not in into:
+                return
+            if target.hooks or target.accumulate_hooks:
+                held = hooked.get(id(target))
+                total = gradient if held is None else add_gradients(held[1], gradient)
+                hooked[id(target)] = (target, total)
+            else:
+                deliver(target, gradient, into)
             return
+        if needed is not None and target.sequence not in needed:
+            if stop_at is None or (id(target), index) not in stop_at:
+                return
         slots = pending.get(target.sequence)
         if slots is None:
             slots = pending[target.sequence] = [None] * len(target._outputs)
@@ -308,16 +390,15 @@ def backward_walk(
     while heap:
         node = heappop(heap)[1]
         slots = pending.pop(node.sequence)
-        if stop_at is not None and into is not None:
+        if node.hooks is not None or node.keepers is not None:
+            node.see(slots)
+        if stop_at and into is not None:
             for index, arrived in enumerate(slots):
                 position = stop_at.get((id(node), index))
                 if position is not None and arrived is not None:
-                    hooked = (
-                        run_hooks(node.hooks[index], arrived)
-                        if node.hooks and index in node.hooks
-                        else arrived
-                    )
-                    into[position] = hooked
+                    into[position] = arrived
+        if needed is not None and node.sequence not in needed:
+            continue
         results = node.run_backward(slots)
         slots = []  # drop our references before the leaves decide whether they must copy
         if not retain_graph:
@@ -332,6 +413,38 @@ def backward_walk(
             check_gradient(node, i, edge, result)
             send(edge, result)
             del result
+    for leaf, total in hooked.values():
+        deliver_hooked(leaf, total, into)
+
+
+def _leading_to(
+    roots: Sequence[tuple[Any, int, Array]],
+    into: dict[int, Array | None],
+    stop_at: dict[tuple[int, int], int],
+) -> set[int]:
+    """The sequence numbers of the nodes through which a gradient can reach what is asked for."""
+    nodes: dict[int, Function] = {}
+    stack = [target for target, _, _ in roots if isinstance(target, Function)]
+    while stack:
+        node = stack.pop()
+        if node.sequence in nodes:
+            continue
+        nodes[node.sequence] = node
+        stack += [e[0] for e in node.edges if e is not None and isinstance(e[0], Function)]
+    needed: set[int] = set()
+    for sequence in sorted(nodes):  # what a node was computed from was recorded before it
+        for edge in nodes[sequence].edges:
+            if edge is None:
+                continue
+            target, index = edge
+            if (
+                (target.sequence in needed or (id(target), index) in stop_at)
+                if isinstance(target, Function)
+                else id(target) in into
+            ):
+                needed.add(sequence)
+                break
+    return needed
 
 
 def check_gradient(node: Function, position: int, edge: tuple[Any, int], gradient: Array) -> None:
@@ -369,7 +482,8 @@ def is_owned(gradient: Array) -> bool:
     if _exclusive is None:
         _exclusive = counts  # of the probe below, which comes back here first
         return True
-    if base is not None and base.size != gradient.size:
+    # memory of another owner (DLPack, bytes) has no size
+    if base is not None and getattr(base, "size", None) != gradient.size:
         return False
     return counts[0] <= _exclusive[0] and counts[1] <= _exclusive[1]
 
@@ -384,25 +498,49 @@ def measure_ownership() -> None:
     backward_walk([(root._node, 0, seed)], False)
 
 
+# two threads' backward passes may meet in one leaf, whose sum must lose neither
+_accumulating = RLock()
+
+
+def _renew_lock() -> None:
+    global _accumulating
+    _accumulating = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)  # its owner may not exist in the child
+
+
 def deliver(leaf: Any, gradient: Array, into: dict[int, Array | None] | None) -> None:
     """Accumulate into a leaf's .grad, or into `into` where only named tensors are asked for."""
-    if leaf.hooks:
-        replaced = run_hooks(leaf.hooks, gradient)
-        gradient = gradient if replaced is None else replaced
     if gradient.dtype != leaf._data.dtype:
         gradient = gradient.astype(leaf._data.dtype)
     if into is not None:
-        if id(leaf) in into:
-            known = into[id(leaf)]
-            into[id(leaf)] = gradient if known is None else add_gradients(known, gradient)
+        known = into[id(leaf)]
+        into[id(leaf)] = gradient if known is None else add_gradients(known, gradient)
         return
-    if leaf._grad is None:
-        # an array that others may see is copied first
-        leaf._grad = wrap(gradient if is_owned(gradient) else array.copy(gradient))
-    else:
-        # a new array, never in place: someone may hold the earlier sum
-        leaf._grad = wrap(add_gradients(leaf._grad._data, gradient))
-    for hook in leaf.accumulate_hooks.values() if leaf.accumulate_hooks else ():
+    with _accumulating:
+        if leaf._grad is None:
+            # an array that others may see is copied first
+            leaf._grad = wrap(gradient if is_owned(gradient) else array.copy(gradient))
+        else:
+            # in place, as in torch: .grad may be a view into a buffer that someone else reads
+            total = leaf._grad._data
+            dispatch.run("elementwise", total, gradient, out=total, geometry=_ADD)
+            leaf._grad.edited(None)
+
+
+def deliver_hooked(leaf: Any, gradient: Array, into: dict[int, Array | None] | None) -> None:
+    """`deliver` the whole gradient of a leaf with hooks, between those before and after it."""
+    if leaf.hooks:
+        gradient = run_hooks(leaf.hooks, gradient)  # type: ignore[assignment]
+    deliver(leaf, gradient, into)
+    if into is None:
+        run_accumulate_hooks(leaf)
+
+
+def run_accumulate_hooks(leaf: Any) -> None:
+    for hook in list(leaf.accumulate_hooks.values()) if leaf.accumulate_hooks else ():
         hook(leaf)
 
 
@@ -464,7 +602,10 @@ def backward(
         raise RuntimeError("'inputs' argument to backward cannot be empty.")
     for t, g in zip(wanted, _gradients(roots, wanted, bool(retain_graph)), strict=True):
         if g is not None:
-            t._grad = wrap(array.copy(g) if t._grad is None else add_gradients(t._grad._data, g))
+            with _accumulating:
+                known = t._grad
+                t._grad = wrap(array.copy(g) if known is None else add_gradients(known._data, g))
+            run_accumulate_hooks(t)
 
 
 def grad(

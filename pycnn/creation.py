@@ -4,6 +4,7 @@ defaults."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -228,6 +229,11 @@ def _place(a: np.ndarray, dtype: np.dtype, device: Any, requires_grad: bool) -> 
     )
 
 
+def _plain(value: Any) -> Any:
+    """A number, taken out of a tensor that has one element."""
+    return value.item() if isinstance(value, Tensor) else value
+
+
 def arange(
     start: Any,
     end: Any = None,
@@ -237,11 +243,15 @@ def arange(
     device: Any = "cpu",
     requires_grad: bool = False,
 ) -> Tensor:
-    """start, start + step, ... below end; int64 if all three are ints, else the default dtype."""
+    """start, start + step, ... below end; int64 if all three are ints, else the default dtype. In a
+    dtype of integers start and step lose their fractions."""
     if end is None:
         start, end = 0, start
+    start, end, step = _plain(start), _plain(end), _plain(step)
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
@@ -252,23 +262,35 @@ def arange(
         if whole
         else dtypes.get_default_dtype()
     )
+    if wanted == dtypes.int64:  # the one dtype whose length, too, is that of the whole numbers
+        start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise ValueError("step must be nonzero")
     count = math.ceil((end - start) / step)
+    if wanted not in dtypes.FLOATING:
+        start, step = int(start), int(step)
     return _place(start + np.arange(count) * step, wanted, device, requires_grad)
 
 
 def linspace(
-    start: float,
-    end: float,
+    start: Any,
+    end: Any,
     steps: int,
     *,
     dtype: Any = None,
     device: Any = "cpu",
     requires_grad: bool = False,
 ) -> Tensor:
-    """`steps` evenly spaced values from start to end, both included."""
+    """`steps` evenly spaced values from start to end, both included. In a dtype of integers the
+    ends lose their fractions first, then the values."""
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
+    if np.ndim(start) or np.ndim(end):
+        raise RuntimeError("linspace only supports 0-dimensional start and end tensors")
+    start, end = _plain(start), _plain(end)
     wanted = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    if wanted not in dtypes.FLOATING:
+        start, end = int(start), int(end)
     return _place(np.linspace(start, end, steps), wanted, device, requires_grad)
 
 
@@ -358,3 +380,25 @@ def randperm(
     """The integers below n in random order."""
     draws = dispatch.run_array("random", random.generator().permutation, _size((n,), "randperm")[0])
     return _place(draws, dtypes.as_dtype(dtype), device, requires_grad)
+
+
+# --- tensors like another, of another size ---
+
+
+def _new_like(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def method(self: Tensor, *size: Any, **named: Any) -> Tensor:
+        named.setdefault("dtype", self.dtype)
+        named.setdefault("device", self.device)
+        return make(*size, **named)
+
+    return method
+
+
+for _name, _make in (
+    ("zeros", zeros),
+    ("ones", ones),
+    ("empty", empty),
+    ("full", full),
+    ("tensor", tensor),
+):
+    setattr(Tensor, f"new_{_name}", _new_like(_make))

@@ -373,22 +373,33 @@ class Tensor:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self.is_leaf or self._retains_grad:
             return
+        self._retains_grad = True
+        self._keep_gradient()
+
+    def _keep_gradient(self) -> None:
+        """Have this non-leaf's node, as it is now, hand over its gradient."""
         import weakref
 
-        self._retains_grad = True
+        node, index = self._node, self._index
+        if node is None:
+            return
         owner = weakref.ref(self)
 
-        def keep(gradient: Array) -> None:
+        def keep(sender: Function, gradient: Array) -> None:
             t = owner()
-            if t is not None:
-                known = t._grad
-                t._grad = Tensor._wrap(
-                    array.copy(gradient)
-                    if known is None
-                    else autograd.add_gradients(known._data, gradient)
-                )
+            # after an in-place edit the tensor has another node: its gradient is the later one's
+            if t is None or t._node is not sender or t._index != index:
+                return
+            known = t._grad
+            t._grad = Tensor._wrap(
+                array.copy(gradient)
+                if known is None
+                else autograd.add_gradients(known._data, gradient)
+            )
 
-        self._array_hooks()[next(_hook_ids)] = keep
+        if node.keepers is None:
+            node.keepers = {}
+        node.keepers[index] = keep
 
     @property
     def retains_grad(self) -> bool:
@@ -414,9 +425,14 @@ class Tensor:
             result = hook(Tensor._wrap(gradient))
             if result is None:
                 return None
-            if not isinstance(result, Tensor) or result.shape != gradient.shape:
+            if not isinstance(result, Tensor):
+                raise TypeError(
+                    f"hook {hook!r} must return None or a Tensor, got {type(result).__name__}"
+                )
+            if result.shape != gradient.shape or result.dtype != gradient.dtype:
                 raise RuntimeError(
-                    f"hook {hook!r} must return None or a Tensor of shape {list(gradient.shape)}"
+                    f"hook {hook!r} must return None or a {array.words(gradient)}, got a "
+                    f"{array.words(result._data)}"
                 )
             return result._data
 
@@ -471,6 +487,8 @@ class Tensor:
             again._index,
             again._requires_grad,
         )
+        if self._retains_grad:
+            self._keep_gradient()
 
     def check_inplace(self) -> None:
         """RuntimeError where torch forbids an in-place edit: leaves that require grad, their views,
@@ -484,6 +502,13 @@ class Tensor:
                 raise RuntimeError(
                     "a view of a leaf Variable that requires grad is being used in an in-place "
                     "operation."
+                )
+        elif autograd.is_grad_enabled() and self._view is not None:
+            if self._view[0]._node is not None:
+                raise RuntimeError(
+                    "A view was created in no_grad mode and is being modified inplace with grad "
+                    "mode enabled: its base requires grad, and the edit would miss its gradient. "
+                    "Move both into the no_grad block, or both out of it"
                 )
         if isinstance(self._data, np.ndarray):
             if 0 in self._data.strides and array.nbytes(self._data) != self.nbytes:
@@ -539,11 +564,15 @@ class Tensor:
         if self._view is None:
             self._node, self._index, self._requires_grad = result._node, result._index, True
             self._generation += 1
+            if self._retains_grad:
+                self._keep_gradient()
             return
         base, views = self._view
         scattered = ViewScatter(views=views)._record_edit(base, result)
         base._node, base._index, base._requires_grad = scattered._node, scattered._index, True
         base._generation += 1
+        if base._retains_grad:
+            base._keep_gradient()
         self._regenerate()
 
 

@@ -97,7 +97,15 @@ def test_tensor_refuses_ragged_and_foreign_data():
         lambda m: m.arange(1, 2, 0.25),
         lambda m: m.arange(5, 1, -2),
         lambda m: m.arange(3.0),
+        lambda m: m.arange(1.9, 6.9, 1.9, dtype=m.int64),
+        lambda m: m.arange(0, -8.5, -4.0, dtype=m.int64),
+        lambda m: m.arange(0, -8.5, -4.0, dtype=m.int32),
+        lambda m: m.arange(1.9, 6.9, 1.9, dtype=m.int32),
+        lambda m: m.arange(m.tensor(3)),
+        lambda m: m.arange(m.tensor(0.5), m.tensor(3.2)),
         lambda m: m.linspace(0, 1, 5),
+        lambda m: m.linspace(m.tensor(0.0), m.tensor(1.0, requires_grad=True), 5),
+        lambda m: m.linspace(4.3, -3.9, 20, dtype=m.int64),
         lambda m: m.eye(3, 2),
         lambda m: m.zeros_like(m.ones(2, 2, dtype=m.float16)),
         lambda m: m.ones_like(m.ones(2, 2), dtype=m.int32),
@@ -120,6 +128,9 @@ def test_creation(make):
         lambda m: m.zeros("2"),
         lambda m: m.arange(0, 1, 0),
         lambda m: m.arange(0, 1, -1),
+        lambda m: m.arange(0, 1, 0.5, dtype=m.int64),
+        lambda m: m.arange(0, float("inf"), 2),
+        lambda m: m.linspace(m.ones(2), m.ones(2), 1),
         lambda m: m.linspace(0, 1, -1),
         lambda m: m.randint(3, 3, (2,)),
         lambda m: m.rand(2, dtype=m.int64),
@@ -354,3 +365,38 @@ def test_devices():
     if pycnn.array.gpu_status() is not None:
         with pytest.raises(RuntimeError, match="device 'cuda' cannot be used: cupy"):
             pycnn.zeros(1, device="cuda")
+
+
+@pytest.mark.parametrize(
+    "huge",
+    [
+        lambda m: m.zeros(2**62, 2**62),
+        lambda m: m.ones(2**50),
+        lambda m: m.nn.functional.pad(m.zeros(1, 1, 4, 4), (2**31 - 1,) * 4),
+        lambda m: m.nn.functional.unfold(m.zeros(1, 1, 4, 4), 1, padding=2**31 - 1),
+        lambda m: m.zeros(2**40).repeat(2**20),
+    ],
+)
+def test_what_does_not_fit_is_a_runtime_error(huge):
+    with pytest.raises(RuntimeError):
+        huge(pycnn)
+
+
+def test_new_tensors_take_after_their_model():
+    t = pycnn.zeros(2, dtype="float64")
+    for make, value in ((t.new_zeros, 0), (t.new_ones, 1)):
+        made = make(3, 4)
+        assert made.shape == (3, 4) and made.dtype == "float64" and (made.numpy() == value).all()
+    assert t.new_full((2,), 7).tolist() == [7, 7] and t.new_empty((1, 2)).shape == (1, 2)
+    assert t.new_tensor([1, 2]).dtype == "float64"
+    assert t.new_zeros((2,), dtype="int64").dtype == "int64"
+
+
+def test_an_expanded_view_of_one_element_per_place_is_writable():
+    x = pycnn.zeros(3)
+    x.expand(1, 3).add_(1)
+    assert x.tolist() == [1, 1, 1]
+    x.expand(2, 3)[0].add_(1)
+    assert x.tolist() == [2, 2, 2]
+    with pytest.raises(RuntimeError, match="single memory location"):
+        x.expand(2, 3).add_(1)

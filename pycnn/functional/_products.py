@@ -14,7 +14,7 @@ from .. import array
 from ..array import Array
 from ..autograd import Function
 from ..dispatch import Epilogue, run
-from ..dtypes import bool_
+from ..dtypes import FLOATING, bool_
 from ..geometry import gemm_geometry
 from ..tensor import Tensor, tensor_method
 from . import elementwise as E
@@ -235,8 +235,11 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _scaled_sum(input: Tensor, product_of: tuple[Tensor, Tensor], beta: Any, alpha: Any) -> Tensor:
-    """beta * input + alpha * (a @ b), fused where both are 1; input is not read where beta is 0."""
+    """beta * input + alpha * (a @ b), fused where both are 1; input is not read where beta is 0.
+    Factors of integers lose their fractions."""
     a, b = product_of
+    if a.dtype not in FLOATING:
+        beta, alpha = int(beta), int(alpha)
     shape = (*a.shape[:-1], b.shape[-1])
     wide = input.expand(shape)
     if beta == 0:

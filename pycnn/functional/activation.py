@@ -18,7 +18,7 @@ from ..dtypes import FLOATING, bool_
 from ..geometry import ElementwiseGeometry, elementwise_geometry
 from ..tensor import Function, Tensor, check_dim, tensor_method
 from ._common import check_floating, check_same_dtype, check_tensor, overwrite, sum_over
-from .elementwise import add
+from .elementwise import abs, add, div
 
 __all__ = [
     "add_activation",
@@ -71,6 +71,11 @@ def apply_activation(name: str | None, input: Tensor) -> Tensor:
     return input if name is None else _apply(input, _form(name, SAVES[name]))
 
 
+# derivatives that x and y tell alike: x is kept where it survives, so that y may be edited, as in
+# torch; in place and fused there is only y
+_EITHER = frozenset(("relu6", "leaky_relu", "hardtanh"))
+
+
 class _Form(NamedTuple):
     """One activation with its parameters: its op, its derivative's, and what that is computed
     from."""
@@ -106,7 +111,8 @@ class Activation(Function):
             geometry=form.forward,
         )
         if self.recording:
-            self.retain(y if form.saves == "y" else x)
+            only_y = form.saves == "y" and (self.overwrite or form.name not in _EITHER)
+            self.retain(y if only_y else x)
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -253,7 +259,10 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 
 def softsign(input: Tensor) -> Tensor:
-    """x / (1 + |x|)."""
+    """x / (1 + |x|); integers give the default dtype."""
+    if isinstance(input, Tensor) and input._data.dtype not in FLOATING:
+        _refuse_bool(input, "softsign")
+        return div(input, add(abs(input), 1))
     return _float_activation(input, "softsign", False, _form("softsign", "x"))
 
 

@@ -253,7 +253,8 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 @tensor_method
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """As gather, input and indices broadcast against each other; without dim both are flattened."""
+    """As gather, input and indices broadcast against each other; without dim both are flattened.
+    With one, negative indices count from the end."""
     check_tensor(input, "input", "take_along_dim")
     check_tensor(indices, "indices", "take_along_dim")
     if dim is None:
@@ -272,8 +273,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         return tuple(shape)
 
     x = expanded(input, widened(input._data, indices._data))
-    index = expanded(indices, widened(indices._data, input._data))
-    return gather(x, axis, index)
+    size = input._data.shape[axis]
+    if indices._data.dtype in (dtypes.int32, int64):
+        below = E.logical_and(E.lt(indices, 0), E.ge(indices, -size))
+        indices = E.where(below, E.add(indices, size), indices)
+    return gather(x, axis, expanded(indices, widened(indices._data, input._data)))
 
 
 def _less(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

@@ -499,6 +499,16 @@ class PowerNorm(Reduction):
         )
 
 
+class Constant(Function):
+    """y, which was counted from x outside the graph: it has none of x's gradient."""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        return y
+
+    def backward(self, dy: Array) -> tuple[None, None]:
+        return None, None
+
+
 @tensor_method
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
@@ -519,7 +529,7 @@ def norm(
     if not isinstance(p, (int, float)):
         raise RuntimeError(f"norm(): p: got {p!r}, expected a number or 'fro'")
     if p == 0:
-        return cast(sum(E.ne(x, 0), axes, keepdim), x._data.dtype)
+        return Constant()(x, cast(sum(E.ne(x, 0), axes, keepdim), x._data.dtype))
     if math.isinf(p):
         return (amax if p > 0 else amin)(E.abs(x), axes, keepdim)
     return PowerNorm(correction=float(p), axes=axes, keepdim=keepdim)(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from .base import Geometry, frozen, shape_words
+from .base import LIMIT, Geometry, frozen, shape_words
 
 
 def pool_output_size(
@@ -115,6 +115,8 @@ def pool2d_geometry(
                 f"{op}(): pad should be smaller than or equal to half of kernel size, "
                 f"but got padding={padding} and kernel_size={kernel_size}"
             )
+    if kernel_size[0] * kernel_size[1] > LIMIT:
+        raise RuntimeError(f"{op}(): kernel_size: got {kernel_size}, a window passes {LIMIT} taps")
     p = pool_output_size(h, kernel_size[0], stride[0], padding[0], dilation[0], ceil_mode)
     q = pool_output_size(w, kernel_size[1], stride[1], padding[1], dilation[1], ceil_mode)
     if p < 1 or q < 1:
@@ -152,6 +154,14 @@ def adaptive_pool2d_geometry(
             f"but input has sizes {shape_words(x_shape)}"
         )
     p, q = output_size
-    r = max((-(-(i + 1) * h // p) - i * h // p for i in range(p)), default=1)
-    s = max((-(-(i + 1) * w // q) - i * w // q for i in range(q)), default=1)
+    r, s = _largest_window(h, p), _largest_window(w, q)
     return Pool2dGeometry(n, c, h, w, r, s, p, q, adaptive=True)
+
+
+def _largest_window(size: int, outputs: int) -> int:
+    """The largest of an adaptive pooling's windows along one axis."""
+    if outputs > size:
+        return 1 if outputs % size == 0 else 2
+    return max(
+        (-(-(i + 1) * size // outputs) - i * size // outputs for i in range(outputs)), default=1
+    )

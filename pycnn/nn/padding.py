@@ -95,13 +95,23 @@ class ReplicationPad2d(_Pad):
     _rank, _mode = 2, "replicate"
 
 
-class CircularPad1d(_Pad):
+class _CircularPad(_Pad):
+    _mode = "circular"
+
+    def forward(self, input: Tensor) -> Tensor:
+        low, high = self._rank + 1, self._rank + 2
+        if input.ndim not in (low, high):
+            raise ValueError(f"expected {low}D or {high}D input (got {input.ndim}D input)")
+        return super().forward(input)
+
+
+class CircularPad1d(_CircularPad):
     """Continues the last axis from its other side."""
 
-    _rank, _mode = 1, "circular"
+    _rank = 1
 
 
-class CircularPad2d(_Pad):
+class CircularPad2d(_CircularPad):
     """Continues the last two axes from their other sides."""
 
-    _rank, _mode = 2, "circular"
+    _rank = 2

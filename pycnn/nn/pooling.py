@@ -27,7 +27,7 @@ class _Window(Module):
         ntuple(stride, self._rank, "stride")
         for size, pad in zip(sizes, ntuple(padding, self._rank, "padding"), strict=True):
             if 2 * pad > size:
-                raise ValueError(
+                raise RuntimeError(
                     f"padding must be at most half of kernel_size, but got {padding=} and "
                     f"{kernel_size=}"
                 )

@@ -7,7 +7,6 @@ from typing import Any
 from .. import functional as F
 from ..tensor import Tensor
 from . import init
-from .arguments import at_least
 from .module import Module
 from .parameter import uninitialised
 
@@ -26,8 +25,11 @@ class Embedding(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        at_least(num_embeddings, 0, "num_embeddings")
-        at_least(embedding_dim, 0, "embedding_dim")
+        if num_embeddings < 0 or embedding_dim < 0:
+            raise RuntimeError(
+                f"Trying to create tensor with negative dimension: {num_embeddings=}, "
+                f"{embedding_dim=}"
+            )
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise ValueError(

@@ -195,6 +195,10 @@ def test_integers():
     ):
         same_error(lambda F, x, name=name: getattr(F, name)(x), x)
     same_error(lambda F, x: F.prelu(x, x[:1]), x)
+    for dtype in ("int64", "uint8"):
+        parity(lambda F, x: F.softsign(x), x.astype(dtype), gradients=False, rtol=1e-6)
+    with pytest.raises(RuntimeError, match="softsign"):
+        pycnn.functional.softsign(pycnn.tensor([True]))
 
 
 def test_strides():

@@ -201,6 +201,7 @@ def test_gather():
     parity(lambda T, x, i: T.gather(x, 0, i), (), np.array(0))
     parity(lambda T, x, i: T.gather(x, 0, i), (3,), np.array([2, 2, 2, 0]))
     parity(lambda T, x, i: T.take_along_dim(x, i, 1), (2, 5), index[:1])
+    parity(lambda T, x, i: T.take_along_dim(x, i, 1), (2, 5), index[:1] - 5)
     parity(lambda T, x, i: T.take_along_dim(x, i), (2, 5), index)
 
 

@@ -86,6 +86,15 @@ def test_addmm(beta, alpha):
         )
 
 
+@pytest.mark.parametrize("factors", [{"beta": 1.7}, {"beta": 0.5, "alpha": 2.9}, {"beta": -1.9}])
+def test_addmm_of_integers_takes_whole_factors(factors):
+    a, b = np.arange(6).reshape(2, 3), np.arange(12).reshape(3, 4)
+    c = np.arange(8).reshape(2, 4)
+    parity(lambda T, c, a, b: T.addmm(c, a, b, **factors), c, a, b, gradients=False)
+    a, b = a[None], b[None]
+    parity(lambda T, c, a, b: T.baddbmm(c, a, b, **factors), c, a, b, gradients=False)
+
+
 def test_addmm_does_not_read_what_beta_zero_drops():
     parity(lambda T, c, a, b: T.addmm(c, a, b, beta=0), np.full((3, 4), np.nan), (3, 5), (5, 4))
 

@@ -488,3 +488,17 @@ def test_nothing_is_kept_without_recording():
 def test_too_few_dimensions_are_torchs_index_error():
     same_error(lambda F, x: F.avg_pool2d(x, 2), (4, 4))
     same_error(lambda F, x: F.max_pool2d(x, 2), (4, 4))
+
+
+def test_windows_far_larger_than_the_image():
+    """Only the taps that meet a pixel cost anything; windows no offset can number are refused."""
+    size = 2**31 - 1
+    parity(lambda F, x: F.max_pool2d(x, (size, 1), 1, (size // 2, 0)), (1, 1, 4, 4))
+    with pytest.raises(RuntimeError, match="kernel_size: .* taps"):
+        F.max_pool2d(pycnn.zeros(1, 1, 4, 4), size, padding=2**30 - 1)
+
+
+def test_adaptive_windows_beyond_the_image():
+    for outputs in (1, 2, 3, 5, 7, 8, 9, 16, 21):
+        parity(lambda F, x: F.adaptive_avg_pool2d(x, outputs), (1, 2, 8, 7))  # noqa: B023
+        parity(lambda F, x: F.adaptive_max_pool2d(x, outputs), (1, 2, 8, 7))  # noqa: B023

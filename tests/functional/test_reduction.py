@@ -173,6 +173,7 @@ def test_norms():
         gradients = p != 0
         parity(lambda T, x, p=p: T.norm(x, p), (3, 4), gradients=gradients)
         parity(lambda T, x, p=p: T.norm(x, p, dim=1, keepdim=True), (3, 4), gradients=gradients)
+    parity(lambda T, x: T.norm(x, 0, dim=1) + x.sum(1), (3, 4))
     parity(lambda T, x: T.norm(x, dim=1), np.array([[0.0, 0.0], [3.0, 4.0]]))
     assert pycnn.tensor([3e30, 4e30]).norm().item() == np.float32(5e30)
 

@@ -44,7 +44,12 @@ def _axis_taps(xp: Any, geometry: Pool2dGeometry, axis: str) -> list[AxisTap]:
             if axis == "h"
             else (g.W, g.Q, g.S, g.stride_w, g.pad_w, g.dilation_w)
         )
-        return [(t, *tap_span(size, outputs, t, stride, pad, dilation)) for t in range(taps)]
+        # taps that meet no pixel of any window: a filter may be far larger than the image
+        first = max(0, -(((outputs - 1) * stride - pad) // dilation))
+        last = min(taps - 1, (size - 1 + pad) // dilation)
+        return [
+            (t, *tap_span(size, outputs, t, stride, pad, dilation)) for t in range(first, last + 1)
+        ]
     groups: dict[tuple[int, int], tuple[list[int], list[int]]] = {}
     seen: Counter[tuple[int, int]] = Counter()
     for output, (start, end) in enumerate(g.windows(axis)):
