@@ -42,7 +42,7 @@ def _entry(name: str) -> Any:
 
 def _using(provider: str | None) -> Any:
     """`pycnn.using(provider)`; a usage error for one that is unknown or cannot run here."""
-    from . import dispatch
+    from . import dispatch, providers
 
     if provider is None:
         return nullcontext()
@@ -50,8 +50,7 @@ def _using(provider: str | None) -> Any:
         known = ", ".join(PROVIDERS)
         raise click.BadParameter(f"no provider is called {provider!r}; there are {known}")
     try:
-        with dispatch.using(provider):
-            pass
+        providers.require(provider)
     except (RuntimeError, ImportError) as error:
         raise click.ClickException(str(error)) from None
     return dispatch.using(provider)
