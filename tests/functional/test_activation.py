@@ -312,3 +312,13 @@ def test_add_activation_errors():
     with pytest.raises(TypeError, match="other"):
         F.add_activation(x, 1.0)
     np.testing.assert_array_equal(F.add_activation(x, x, activation=None).numpy(), 2 * x.numpy())
+
+
+def test_leaky_relu_in_place_with_a_negative_slope():
+    """Its output does not tell which side of zero the input was on; torch refuses this case."""
+    x = fresh(3, 5)
+    ours = [pycnn.from_numpy(x.copy()).requires_grad_() for _ in range(2)]
+    for t, inplace in zip(ours, (False, True), strict=True):
+        pycnn.functional.leaky_relu(t * 1, -0.5, inplace=inplace).sum().backward()
+    np.testing.assert_array_equal(ours[0].grad.numpy(), np.where(x > 0, 1.0, -0.5))
+    np.testing.assert_array_equal(ours[1].grad.numpy(), ours[0].grad.numpy())

@@ -59,7 +59,7 @@ MUTANTS = [
         FUNCTIONAL,
         '"y" if slope >= 0 else "x"',
         '"y"',
-        killer=f"{TESTS}::test_value_and_gradient[leaky_relu-negative]",
+        killer=f"{TESTS}::test_leaky_relu_in_place_with_a_negative_slope",
     ),
     Mutant(
         FUNCTIONAL,
