@@ -69,7 +69,7 @@ distclean: clean ## clean, and remove the environments
 # another; torchvision (the release that goes with it) comes without its requirements, for the same
 # reason.
 define install
-	$(1)/bin/python -m pip install -q $(2) setuptools wheel cmake ninja pybind11
+	$(1)/bin/python -m pip install -q $(2) setuptools wheel cmake ninja pybind11 numpy
 	$(1)/bin/python -m pip install -q "torch==2.13.0+cpu" 2>$(1)/torch.log || { \
 	    echo "pip's indexes hold no CPU build of PyTorch for this Python; taking the default build," ; \
 	    echo "which on Linux brings several GB of CUDA libraries." ; \

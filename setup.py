@@ -7,6 +7,8 @@ pycnn.show_config() says why. With one, an error in the build is an error of the
     PYCNN_NATIVE=1      build it or fail
     PYCNN_NATIVE=0      leave it out
     PYCNN_WERROR=1      compiler warnings are errors
+    PYCNN_ISAS=avx512   build kernels for these instruction sets and the baseline only
+    PYCNN_SANITIZE=...  build with sanitizers: address,undefined or thread
 """
 
 import importlib.util
@@ -60,8 +62,9 @@ def missing_prerequisite():
         return reason
     if not find_program("cmake"):
         return "CMake was not found (pip install cmake)"
-    if importlib.util.find_spec("pybind11") is None:
-        return "pybind11 was not found (pip install pybind11)"
+    for name in ("pybind11", "numpy"):
+        if importlib.util.find_spec(name) is None:
+            return f"{name} was not found (pip install {name})"
     headers = sysconfig.get_path("include")
     if not Path(headers, "Python.h").exists():
         return f"Python's C headers were not found (no Python.h in {headers})"
@@ -119,6 +122,8 @@ class BuildExtensions(build_ext):
             f"-DCMAKE_CXX_COMPILER={';'.join([shutil.which(compiler[0]), *compiler[1:]])}",
             f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={self.cmake_dir / 'lib'}",
             f"-DPYCNN_WERROR={environment_choice('PYCNN_WERROR', ('0', '1'))}",
+            f"-DPYCNN_ISAS={os.environ.get('PYCNN_ISAS', '').replace(',', ';')}",
+            f"-DPYCNN_SANITIZE={os.environ.get('PYCNN_SANITIZE', '')}",
         ]
         if find_program("ninja"):
             configure += ["-GNinja", f"-DCMAKE_MAKE_PROGRAM={find_program('ninja')}"]

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "bindings/arguments.h"
+#include "bindings/kernels.h"
 #include "common/array.h"
 #include "common/checks.h"
 #include "common/params.h"
@@ -120,6 +121,10 @@ PYBIND11_MODULE(_native, m) {
         "The instruction set in use: 'avx512', 'avx2' or 'baseline'.\n\n"
         "The best that the build, the processor and the operating system share, or what\n"
         "PYCNN_ISA names; ValueError if that cannot run here.");
+    m.def(
+        "set_isa", [](py::handle name) { set_isa(name_arg(name, "the instruction set")); },
+        py::arg("name"),
+        "Sets the instruction set in use, for tests and comparisons; no kernel may be running.");
     m.def("isa_builds", &builds,
           "The instruction sets kernels were compiled for, slowest first:\n"
           "{name: {'float_lanes': float32 values in a register, 'fma': bool}}.");
@@ -142,4 +147,7 @@ PYBIND11_MODULE(_native, m) {
           "A shape, dtype names and a memory format ('any', 'contiguous', 'channels_last') to\n"
           "hold it to; an output is writable and no two of its elements share memory. ValueError\n"
           "or TypeError names the array, what it is and what is accepted.");
+
+    bind_memory(m);
+    bind_conv2d(m);
 }

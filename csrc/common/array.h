@@ -14,28 +14,34 @@ namespace pycnn {
 
 constexpr int kMaxDims = 8;
 
-enum class DType : uint8_t { f16, bf16, f32, f64, i32, i64, u8 };
+enum class DType : uint8_t { f16, bf16, f32, f64, i32, i64, u8, i8, i16, boolean };
 
 struct DTypeInfo {
     DType dtype;
     const char* name;  // NumPy's
-    char kind;  // NumPy's: a float, a signed or unsigned integer, or a type of another library
+    char kind;  // NumPy's: a float, a signed or unsigned integer, a bool, or another library's type
     int64_t bytes;
 };
 
-constexpr std::array<DTypeInfo, 7> kDTypes{{{DType::f16, "float16", 'f', 2},
-                                            {DType::bf16, "bfloat16", 'V', 2},
-                                            {DType::f32, "float32", 'f', 4},
-                                            {DType::f64, "float64", 'f', 8},
-                                            {DType::i32, "int32", 'i', 4},
-                                            {DType::i64, "int64", 'i', 8},
-                                            {DType::u8, "uint8", 'u', 1}}};
+constexpr std::array<DTypeInfo, 10> kDTypes{{{DType::f16, "float16", 'f', 2},
+                                             {DType::bf16, "bfloat16", 'V', 2},
+                                             {DType::f32, "float32", 'f', 4},
+                                             {DType::f64, "float64", 'f', 8},
+                                             {DType::i32, "int32", 'i', 4},
+                                             {DType::i64, "int64", 'i', 8},
+                                             {DType::u8, "uint8", 'u', 1},
+                                             {DType::i8, "int8", 'i', 1},
+                                             {DType::i16, "int16", 'i', 2},
+                                             {DType::boolean, "bool", 'b', 1}}};
 
 // A set of dtypes: a bit for each.
 using DTypes = unsigned;
 constexpr DTypes kAllDTypes = (1u << kDTypes.size()) - 1;
 
 constexpr DTypes only(DType dtype) { return 1u << static_cast<unsigned>(dtype); }
+
+constexpr DTypes kFloatDTypes =
+    only(DType::f16) | only(DType::bf16) | only(DType::f32) | only(DType::f64);
 
 inline std::string names_of(DTypes dtypes) {
     std::string names;

@@ -71,4 +71,43 @@ inline Conv2dParams conv2d_params(const std::array<int64_t, 4>& x, const std::ar
     return p;
 }
 
+// A convolution from the values of a pycnn.geometry.Conv2dGeometry, in the order of its fields.
+// There the bottom and right padding may be negative, and so may K and C be 0.
+inline Conv2dParams conv2d_params(const std::array<int64_t, 16>& g) {
+    static const char* const names[] = {"N", "C", "H", "W", "K", "R", "S"};
+    for (size_t i = 0; i < 7; ++i) check_at_least(names[i], g[i], i < 2 || i == 4 ? 0 : 1);
+    Conv2dParams p{};
+    p.N = g[0], p.C = g[1], p.H = g[2], p.W = g[3];
+    p.K = g[4], p.R = g[5], p.S = g[6];
+    p.stride_h = g[7], p.stride_w = g[8];
+    p.top = g[9], p.bottom = g[10], p.left = g[11], p.right = g[12];
+    p.dilation_h = g[13], p.dilation_w = g[14];
+    p.G = g[15];
+    constexpr int64_t limit = int64_t{1} << 31;  // no sum or product of two such overflows
+    for (size_t i = 0; i < g.size(); ++i)
+        if (g[i] >= limit || g[i] <= -limit)
+            throw ValueError(
+                refusal(element("geometry", i), std::to_string(g[i]), "integers below 2^31"));
+    check_at_least("stride_h", p.stride_h, 1);
+    check_at_least("stride_w", p.stride_w, 1);
+    check_at_least("dilation_h", p.dilation_h, 1);
+    check_at_least("dilation_w", p.dilation_w, 1);
+    check_at_least("pad_top", p.top, 0);
+    check_at_least("pad_left", p.left, 0);
+    check_at_least("groups", p.G, 1);
+    if (p.C % p.G != 0 || p.K % p.G != 0)
+        throw ValueError(refusal(
+            "groups", std::to_string(p.G),
+            "a divisor of the channels, " + std::to_string(p.C) + " and " + std::to_string(p.K)));
+    const auto outputs = [](int64_t padded, int64_t taps, int64_t stride, int64_t dilation) {
+        const int64_t reach = dilation * (taps - 1) + 1;
+        return reach > padded ? 0 : (padded - reach) / stride + 1;
+    };
+    p.P = outputs(p.H + p.top + p.bottom, p.R, p.stride_h, p.dilation_h);
+    p.Q = outputs(p.W + p.left + p.right, p.S, p.stride_w, p.dilation_w);
+    check_at_least("P", p.P, 1);
+    check_at_least("Q", p.Q, 1);
+    return p;
+}
+
 }  // namespace pycnn

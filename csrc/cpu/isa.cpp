@@ -1,5 +1,6 @@
 #include "cpu/isa.h"
 
+#include <atomic>
 #include <cstdlib>
 
 #include "common/checks.h"
@@ -67,17 +68,23 @@ std::vector<Isa> usable() {
     return result;
 }
 
-Isa choose() {
-    const std::vector<Isa> choices = usable();
-    const char* asked = std::getenv("PYCNN_ISA");
-    if (asked == nullptr || *asked == '\0') return choices.back();
+Isa find(const std::string& asked, const char* argument, const char* otherwise) {
     std::string names;
-    for (Isa isa : choices) {
-        if (std::string(asked) == isa_name(isa)) return isa;
+    for (Isa isa : usable()) {
+        if (asked == isa_name(isa)) return isa;
         names += (names.empty() ? "" : ", ") + std::string(isa_name(isa));
     }
-    throw ValueError(refusal("PYCNN_ISA", "'" + std::string(asked) + "'", names + " (or unset)"));
+    throw ValueError(refusal(argument, "'" + asked + "'", names + otherwise));
 }
+
+Isa choose() {
+    const char* asked = std::getenv("PYCNN_ISA");
+    if (asked == nullptr || *asked == '\0') return usable().back();
+    return find(asked, "PYCNN_ISA", " (or unset)");
+}
+
+constexpr int kNotChosen = -1;
+std::atomic<int> chosen{kNotChosen};
 
 }  // namespace
 
@@ -101,8 +108,17 @@ std::vector<IsaBuild> isa_builds() {
 }
 
 Isa active_isa() {
-    static const Isa chosen = choose();  // a throw leaves it unset, and the next call tries again
-    return chosen;
+    int isa = chosen.load(std::memory_order_relaxed);
+    if (isa == kNotChosen) {
+        isa = static_cast<int>(choose());
+        chosen.store(isa, std::memory_order_relaxed);
+    }
+    return static_cast<Isa>(isa);
+}
+
+void set_isa(const std::string& name) {
+    chosen.store(static_cast<int>(find(name, "the instruction set", "")),
+                 std::memory_order_relaxed);
 }
 
 }  // namespace pycnn

@@ -25,7 +25,10 @@ const char* isa_name(Isa isa);
 std::vector<IsaBuild> isa_builds();
 
 // The best one that both this build and this machine (processor and operating system) have, or the
-// one that PYCNN_ISA names; throws ValueError if that one cannot run here. Read once per process.
+// one that PYCNN_ISA names, until set_isa; throws ValueError if PYCNN_ISA's cannot run here.
 Isa active_isa();
+
+// Throws ValueError unless `name` is that of an instruction set that can run here.
+void set_isa(const std::string& name);
 
 }  // namespace pycnn

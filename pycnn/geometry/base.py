@@ -51,6 +51,11 @@ class Geometry:
         )
         return f"{type(self).__name__}({fields})"
 
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The fields' values, in order: what a kernel in another language is handed."""
+        return self._values
+
     def flops(self, primitive: str) -> int:
         """Floating-point operations of a primitive on this geometry; a multiply-add counts two."""
         return 0

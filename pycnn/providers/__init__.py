@@ -13,9 +13,11 @@ from . import tuning
 
 def load() -> None:
     """Import every provider that can run here; each registers its kernels."""
-    from ..config import warn_without_native
+    from ..config import native_status, warn_without_native
     from . import reference
 
+    if native_status()[0] is not None:
+        from . import native
     warn_without_native()
 
 
@@ -34,8 +36,7 @@ def status(name: str) -> tuple[bool, str]:
     if name == "native":
         from ..config import native_status
 
-        module, reason = native_status()
-        return False, reason if module is None else "extension built; it holds no kernels yet"
+        return False, native_status()[1]
     return False, "no kernels in this release"
 
 

@@ -1,0 +1,39 @@
+// What the bindings of the kernel families share, and one bind_<stem>() for each.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+
+#include "bindings/arguments.h"
+#include "common/epilogue.h"
+
+namespace pycnn {
+
+// An array that a kernel reads: floating point, of the given shape.
+template <size_t NDim>
+ArrayView input_arg(py::handle object, const char* name, const std::array<int64_t, NDim>& shape,
+                    DTypes dtypes = kFloatDTypes) {
+    const ArrayView view = array_arg(object, name);
+    check_dtype(name, view, dtypes);
+    check_shape(name, view, shape.data(), static_cast<int>(NDim));
+    return view;
+}
+
+// An array that a kernel fills.
+template <size_t NDim>
+ArrayView output_arg(py::handle object, const char* name, const std::array<int64_t, NDim>& shape,
+                     DTypes dtypes = kFloatDTypes) {
+    const ArrayView view = input_arg(object, name, shape, dtypes);
+    check_output(name, view);
+    return view;
+}
+
+// A pycnn.dispatch.Epilogue or None; `channels` is what bias, scale and shift hold. All of them
+// have the output's dtype.
+EpilogueView epilogue_arg(py::handle object, const ArrayView& out, int64_t channels);
+
+void bind_memory(py::module_& m);
+void bind_conv2d(py::module_& m);
+
+}  // namespace pycnn

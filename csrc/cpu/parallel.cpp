@@ -1,0 +1,167 @@
+#include "cpu/parallel.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "cpu/threads.h"
+
+namespace pycnn {
+namespace {
+
+constexpr double kLeastShare = 4000;  // nanoseconds of work that are worth waking a thread for
+constexpr auto kSpin = std::chrono::microseconds(100);  // how long an idle thread looks for work
+
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+// One job at a time. A worker joins by adding itself to `state_` while the job is open; the caller
+// closes the job when no task is left and waits only for those inside, so that a worker that was
+// slow to wake delays nobody.
+class Pool {
+  public:
+    // False if another caller holds the pool.
+    bool run(int64_t tasks, int helpers, TaskFunction body) {
+        std::unique_lock<std::mutex> held(caller_, std::try_to_lock);
+        if (!held.owns_lock()) return false;
+        start_workers(helpers);
+        body_ = &body;
+        tasks_ = tasks;
+        error_ = nullptr;
+        next_.store(0, std::memory_order_relaxed);
+        places_.store(helpers, std::memory_order_relaxed);
+        state_.fetch_and(~kClosed);
+        epoch_.fetch_add(1);
+        if (sleepers_.load() > 0) {
+            std::lock_guard<std::mutex> lock(sleep_);
+            wake_.notify_all();
+        }
+        work();
+        state_.fetch_or(kClosed);
+        for (int looked = 0; state_.load(std::memory_order_acquire) != kClosed; ++looked) {
+            relax();
+            if (looked > 2000) std::this_thread::yield();
+        }
+        const std::exception_ptr error = std::exchange(error_, nullptr);
+        held.unlock();
+        if (error) std::rethrow_exception(error);
+        return true;
+    }
+
+  private:
+    static constexpr unsigned kClosed = 1u << 31;  // the other bits count the workers inside
+
+    void start_workers(int wanted) {
+        for (; workers_ < wanted; ++workers_) {
+            try {
+                std::thread(&Pool::serve, this).detach();
+            } catch (const std::system_error&) {
+                return;  // the caller and the workers there are do it all
+            }
+        }
+    }
+
+    void serve() {
+        unsigned seen = epoch_.load() - 1;
+        for (;;) {
+            wait_for_change(seen);
+            seen = epoch_.load();
+            if (!(state_.fetch_add(1) & kClosed) && places_.fetch_sub(1) > 0) work();
+            state_.fetch_sub(1);
+        }
+    }
+
+    void wait_for_change(unsigned seen) {
+        const auto give_up = std::chrono::steady_clock::now() + kSpin;
+        do {
+            for (int i = 0; i < 64; ++i) {
+                if (epoch_.load(std::memory_order_relaxed) != seen) return;
+                relax();
+            }
+        } while (std::chrono::steady_clock::now() < give_up);
+        std::unique_lock<std::mutex> lock(sleep_);
+        sleepers_.fetch_add(1);
+        wake_.wait(lock, [&] { return epoch_.load() != seen; });
+        sleepers_.fetch_sub(1);
+    }
+
+    void work() {
+        const TaskFunction& body = *body_;
+        const int64_t tasks = tasks_;
+        try {
+            for (;;) {
+                const int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
+                if (task >= tasks) return;
+                body(task);
+            }
+        } catch (...) {
+            next_.store(tasks, std::memory_order_relaxed);
+            std::lock_guard<std::mutex> lock(sleep_);
+            if (!error_) error_ = std::current_exception();
+        }
+    }
+
+    std::mutex caller_;
+    const TaskFunction* body_ = nullptr;
+    int64_t tasks_ = 0;
+    std::exception_ptr error_;
+    std::atomic<int64_t> next_{0};
+    std::atomic<int> places_{0};
+    std::atomic<unsigned> state_{kClosed};
+    std::atomic<unsigned> epoch_{0};
+    std::atomic<int> sleepers_{0};
+    std::mutex sleep_;
+    std::condition_variable wake_;
+    int workers_ = 0;
+};
+
+// Never destroyed: its workers run until the process ends. A child of fork() has none of them, and
+// gets a pool of its own.
+std::atomic<Pool*> the_pool{nullptr};
+
+Pool& pool() {
+    static const bool once = [] {
+        the_pool.store(new Pool);
+        pthread_atfork(nullptr, nullptr, [] { the_pool.store(new Pool); });
+        return true;
+    }();
+    (void)once;
+    return *the_pool.load();
+}
+
+thread_local bool inside_a_task = false;
+
+struct InsideATask {
+    InsideATask() { inside_a_task = true; }
+    ~InsideATask() { inside_a_task = false; }
+};
+
+}  // namespace
+
+void parallel_for(int64_t tasks, double cost, TaskFunction body) {
+    if (tasks <= 0) return;
+    const double worth = cost * static_cast<double>(tasks) / kLeastShare;
+    const int64_t threads = std::min<int64_t>(
+        {num_threads(), tasks, worth < 1024 ? static_cast<int64_t>(worth) : 1024});
+    if (threads > 1 && !inside_a_task) {
+        const auto marked = [&](int64_t task) {
+            const InsideATask here;
+            body(task);
+        };
+        if (pool().run(tasks, static_cast<int>(threads) - 1, marked)) return;
+    }
+    for (int64_t task = 0; task < tasks; ++task) body(task);
+}
+
+}  // namespace pycnn

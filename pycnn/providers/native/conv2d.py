@@ -1,0 +1,57 @@
+"""What the convolution algorithms of the native provider share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ... import _native  # type: ignore[attr-defined]
+from ...array import Array
+from ...dispatch import Epilogue, refuses_nothing, register
+from ...geometry import Conv2dGeometry
+
+Refuses = Callable[[Any, Any, Any], str | None]
+
+
+def register_conv2d(
+    algorithm: str,
+    fprop: Refuses | None = refuses_nothing,
+    dgrad: Refuses | None = refuses_nothing,
+    wgrad: Refuses | None = refuses_nothing,
+) -> None:
+    """Enter an algorithm of csrc/cpu/conv2d.h in the table: for each pass what it refuses, None
+    where it has no such pass."""
+    passes = {
+        "conv2d_fprop": (fprop, _native.conv2d_fprop),
+        "conv2d_dgrad": (dgrad, _native.conv2d_dgrad),
+        "conv2d_wgrad": (wgrad, _native.conv2d_wgrad),
+    }
+    for primitive, (refuses, kernel) in passes.items():
+        if refuses is not None:
+            launch = _with_epilogue if primitive != "conv2d_wgrad" else _without_epilogue
+            register(primitive, "native", algorithm, refuses, devices=("cpu",))(
+                launch(kernel, algorithm)
+            )
+
+
+def _with_epilogue(kernel: Any, algorithm: str) -> Callable[..., None]:
+    def launch(
+        a: Array,
+        w: Array,
+        *,
+        out: Array,
+        geometry: Conv2dGeometry,
+        epilogue: Epilogue | None = None,
+    ) -> None:
+        kernel(a, w, out, geometry.values, epilogue, algorithm)
+
+    return launch
+
+
+def _without_epilogue(kernel: Any, algorithm: str) -> Callable[..., None]:
+    def launch(
+        x: Array, dy: Array, *, out: Array, geometry: Conv2dGeometry, epilogue: None = None
+    ) -> None:
+        kernel(x, dy, out, geometry.values, algorithm)
+
+    return launch
