@@ -53,6 +53,10 @@ _LAZY_MODULES = ("nn", "optim", "models", "references", "testing", "kernels", "s
 _LAZY_NAMES = {
     "summary": ("nn.summary", "summary"),
     "show_config": ("config", "show_config"),
+    "get_num_threads": ("config", "get_num_threads"),
+    "set_num_threads": ("config", "set_num_threads"),
+    "memory_stats": ("array", "memory_stats"),
+    "empty_cache": ("array", "empty_cache"),
 }
 _TORCH_DTYPES = {"bool": bool_, "float": float32, "int": int32, "long": int64, "short": int16}
 _TORCH_TOP_LEVEL = (

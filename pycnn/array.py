@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ contiguous_format = "contiguous"
 channels_last = "channels_last"
 preserve_format = "preserve"
 MEMORY_FORMATS = (contiguous_format, channels_last, preserve_format)
+_LARGE = 1 << 15  # bytes from which on the native provider's cache serves an array
 
 
 class OutOfMemoryError(RuntimeError, MemoryError):
@@ -223,9 +224,12 @@ def empty(
     device: str = "cpu",
 ) -> Array:
     """An uninitialised array in the given layout; channels-last applies to four dimensions."""
-    module = np if device == "cpu" else import_cupy()
+    last = memory_format == channels_last and len(shape) == 4
     try:
-        if memory_format == channels_last and len(shape) == 4:
+        if device == "cpu":
+            return _host_empty()(shape, dtype, last)
+        module = import_cupy()
+        if last:
             n, c, h, w = shape
             return module.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
         return module.empty(shape, dtype)
@@ -235,15 +239,38 @@ def empty(
         ) from None
 
 
+@lru_cache(maxsize=1)
+def _host_empty() -> Callable[[Sequence[int], np.dtype, bool], np.ndarray]:
+    """empty(shape, dtype, channels_last) of the native provider's caching allocator, or NumPy's."""
+    from .config import native_status
+
+    native, _ = native_status()
+    return _numpy_empty if native is None else native.empty
+
+
+def _numpy_empty(shape: Sequence[int], dtype: np.dtype, last: bool) -> np.ndarray:
+    if not last:
+        return np.empty(shape, dtype)
+    n, c, h, w = shape
+    return np.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+
+
 def empty_like(
     a: Array, dtype: np.dtype | None = None, shape: Sequence[int] | None = None
 ) -> Array:
     """An uninitialised array on a's device with a's axis order in memory; a broadcast or gappy one
     becomes dense."""
-    if shape is None or tuple(shape) == a.shape:
-        return (np if isinstance(a, np.ndarray) else xp(a)).empty_like(a, dtype)
-    keep = channels_last if memory_format(a) == channels_last else contiguous_format
-    return empty(shape, dtype or a.dtype, keep, device_of(a))
+    if shape is not None and tuple(shape) != a.shape:
+        keep = channels_last if memory_format(a) == channels_last else contiguous_format
+        return empty(shape, dtype or a.dtype, keep, device_of(a))
+    if not isinstance(a, np.ndarray):
+        return xp(a).empty_like(a, dtype)
+    if a.nbytes >= _LARGE:
+        _, contiguous, dense_last = layout(a.shape, a.strides, a.itemsize)
+        if contiguous or dense_last:
+            keep = contiguous_format if contiguous else channels_last
+            return empty(a.shape, dtype or a.dtype, keep)
+    return np.empty_like(a, dtype)
 
 
 def empty_for(arrays: Iterable[Array], shape: Sequence[int], dtype: np.dtype) -> Array:
@@ -332,6 +359,24 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 def words(a: Array) -> str:
     """ "float32 tensor of shape [2, 3]" """
     return f"{a.dtype} tensor of shape {list(a.shape)}"
+
+
+def memory_stats() -> dict[str, int]:
+    """The host's caching allocator, in bytes: "allocated" and its "peak", "cached" and its "limit";
+    "hits" and "misses" of the cache. Empty without the native provider."""
+    from .config import native_status
+
+    native, _ = native_status()
+    return {} if native is None else native.memory_stats()
+
+
+def empty_cache() -> None:
+    """Return to the system the host memory that no array uses."""
+    from .config import native_status
+
+    native, _ = native_status()
+    if native is not None:
+        native.empty_cache()
 
 
 def nbytes(a: Array) -> int:
