@@ -12,6 +12,7 @@ from typing import Any
 
 from . import config
 
+__version__ = "0.1.0"
 config.require_installed()
 
 from . import autograd, creation, dispatch, dtypes, functional, random
@@ -39,8 +40,6 @@ from .dtypes import (
 from .gradcheck import GradcheckError, gradcheck
 from .random import get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from .tensor import Tensor
-
-__version__ = "0.1.0"
 
 # the functions torch keeps at its top level
 for _family in ("elementwise", "reduction", "shape", "indexing", "linalg", "sorting"):
