@@ -2,9 +2,10 @@
 
 A provider registers (primitive, algorithm, function, refuses). A kernel is called as
 `function(*inputs, out=..., geometry=..., epilogue=...)` and fills `out`, which the caller
-allocated; `refuses(geometry, operands, epilogue)` returns in words why it cannot, or None. Left to
-itself, select() takes the first kernel of the tuning table's order that does not refuse; inside
-`with using("triton"):` that provider runs or NoKernel is raised.
+allocated; `refuses(geometry, operands, epilogue)` returns in words why it cannot, or None;
+`slower(geometry, operands)` why a later algorithm is the better choice, or None. Left to itself,
+select() takes the first kernel of the tuning table's order that does not refuse and is not slower;
+inside `with using("triton"):` that provider runs or NoKernel is raised.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ class Entry(NamedTuple):
     function: Callable[..., None]
     refuses: Callable[..., str | None]
     devices: tuple[str, ...]
+    slower: Callable[..., str | None] | None = None
 
 
 _table: dict[str, list[Entry]] = {name: [] for name in PRIMITIVES}
@@ -129,9 +131,13 @@ def register(
     refuses: Callable[..., str | None] = refuses_nothing,
     devices: Sequence[str] = ("cpu", "cuda"),
     arrays: str | None = None,
+    slower: Callable[..., str | None] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorator: enter a kernel in the table. Registering the same name again replaces it and
     clears the cache.
+
+    `slower` is only asked where the call leaves the algorithm open: a kernel it speaks against runs
+    if nothing after it can.
 
     With `arrays` ("x, w -> y") the kernel declares its primitive: that is the reference's part."""
     if arrays is not None:
@@ -141,7 +147,7 @@ def register(
         raise ValueError(f"primitive: got {primitive!r}, expected one of {', '.join(_table)}")
 
     def enter(function: Callable[..., None]) -> Callable[..., None]:
-        entry = Entry(primitive, provider, algorithm, function, refuses, tuple(devices))
+        entry = Entry(primitive, provider, algorithm, function, refuses, tuple(devices), slower)
         entries = _table[primitive]
         for i, known in enumerate(entries):
             if (known.provider, known.algorithm) == (provider, algorithm):
@@ -252,13 +258,20 @@ def select(
 ) -> Entry:
     """The kernel that runs `primitive` on these operands; raises NoKernel with every refusal."""
     refusals = []
-    for entry in candidates(
-        primitive, device, asked
-    ):  # special before general, in tuning-table order
+    spare = None  # the first that can run but is slower than another might be
+    open_choice = asked is None or asked[1] is None
+    # special before general, in tuning-table order
+    for entry in candidates(primitive, device, asked):
         reason = entry.refuses(geometry, operands, epilogue)
-        if reason is None:
-            return entry
-        refusals.append(f"{entry.provider}/{entry.algorithm}: {reason}")
+        if reason is not None:
+            refusals.append(f"{entry.provider}/{entry.algorithm}: {reason}")
+        elif not open_choice or entry.slower is None or entry.slower(geometry, operands) is None:
+            # another provider is no remedy for a slow algorithm
+            return spare if spare is not None and spare.provider != entry.provider else entry
+        elif spare is None:
+            spare = entry
+    if spare is not None:
+        return spare
     wanted = "/".join(filter(None, asked or ()))
     none = f"{wanted or 'no provider'} has no kernel for it on {device}"
     raise NoKernel(f"{primitive} {geometry}: " + ("; ".join(refusals) or none))
@@ -427,6 +440,8 @@ def explain(
             note = "chosen"
         elif reason is not None:
             note = f"refuses: {reason}"
+        elif entry in ordered and entry.slower and (why := entry.slower(geometry, operands)):
+            note = f"can run, slower here: {why}"
         elif entry in ordered:
             note = "can run; the tuning table puts it later"
         else:

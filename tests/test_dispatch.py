@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,14 +16,19 @@ from pycnn.geometry import conv2d_geometry
 
 pytestmark = pytest.mark.smoke
 
+_CMAKE = (Path(__file__).parent.parent / "CMakeLists.txt").read_text(encoding="utf-8")
+_PER_ISA = _CMAKE.partition("set(PER_ISA_SOURCES\n")[2].partition(")")[0]
+
 
 @pytest.fixture
 def table(monkeypatch):
-    """A copy of the table that the test may change."""
+    """A copy of the table that the test may change, with the reference's kernels alone."""
     dispatch.entries()
-    monkeypatch.setattr(
-        dispatch, "_table", {name: list(group) for name, group in dispatch._table.items()}
-    )
+    reference = {
+        name: [e for e in group if e.provider == "reference"]
+        for name, group in dispatch._table.items()
+    }
+    monkeypatch.setattr(dispatch, "_table", reference)
     dispatch.select.cache_clear()
     yield dispatch._table
     dispatch.select.cache_clear()
@@ -50,11 +56,28 @@ def test_every_primitive_has_a_reference_kernel_that_refuses_nothing():
 def test_every_reference_kernel_documents_itself():
     """A kernel's keys stand in its docstring, or in its file's where several share them."""
     for entry in dispatch.entries():
+        if entry.provider != "reference":
+            continue
         doc = f"{entry.function.__doc__}\n{sys.modules[entry.function.__module__].__doc__}"
         for key in ("Computes", "Arrays", "Numerics"):
             assert re.search(rf"^\s*{key}\b", doc, re.M), (
                 f"{entry.primitive} {entry.algorithm}: no {key}"
             )
+
+
+KERNEL_SOURCES = sorted(
+    path
+    for path in Path(__file__).parent.parent.glob("csrc/cpu/*.cpp")
+    if re.search(rf"csrc/cpu/{path.name}$", _PER_ISA, re.M)
+    and path.stem not in ("isa_build", "copy")
+)
+
+
+@pytest.mark.parametrize("source", KERNEL_SOURCES, ids=lambda path: path.stem)
+def test_every_native_kernel_documents_itself(source):
+    head = source.read_text(encoding="utf-8").split("#include")[0]
+    for key in ("Computes", "Arrays", "Threads", "Numerics"):
+        assert re.search(rf"^// {key}\b", head, re.M), f"{source.name}: no {key}"
 
 
 def test_a_preferred_provider_is_tried_first_and_its_refusal_falls_through(table):
@@ -71,6 +94,21 @@ def test_a_preferred_provider_is_tried_first_and_its_refusal_falls_through(table
     count = len(refusals)
     F.conv2d(X, W)
     assert len(refusals) == count, "the choice is cached"
+
+
+def test_a_slower_algorithm_is_passed_over_unless_asked_for_or_alone(table):
+    def slower(geometry, operands):
+        return "11 ms, direct takes 7" if geometry.H < 14 else None
+
+    dispatch.register("conv2d_fprop", "native", "winograd", slower=slower)(fill(7))
+    assert float(F.conv2d(X, W)[0, 0, 0, 0]) == 7, "no other algorithm of its provider"
+    dispatch.register("conv2d_fprop", "native", "direct")(fill(8))
+    assert float(F.conv2d(X, W)[0, 0, 0, 0]) == 8
+    assert float(F.conv2d(pycnn.ones(1, 2, 14, 14), W)[0, 0, 0, 0]) == 7
+    with pycnn.using(algorithm="winograd"):
+        assert float(F.conv2d(X, W)[0, 0, 0, 0]) == 7
+    note = "native/winograd: can run, slower here: 11 ms, direct takes 7"
+    assert note in pycnn.explain("conv2d_fprop", X, W, geometry=GEOMETRY)
 
 
 def test_registering_clears_the_cache_and_replaces(table):

@@ -9,6 +9,7 @@
 #include "common/checks.h"
 #include "common/params.h"
 #include "cpu/isa.h"
+#include "cpu/parallel.h"
 #include "cpu/threads.h"
 
 namespace pycnn {
@@ -135,6 +136,8 @@ PYBIND11_MODULE(_native, m) {
         "set_num_threads",
         [](py::handle count) { set_num_threads(int64_arg(count, "the number of threads")); },
         py::arg("count"), "Sets how many threads the kernels use.");
+    m.def("set_least_share", &set_least_share, py::arg("nanoseconds"),
+          "Sets the least work worth a further thread; 0 shares everything, for tests.");
     m.def("conv2d_output_shape", &conv2d_output_shape, py::arg("x_shape"), py::arg("w_shape"),
           py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
           "Checks a convolution and returns its output's shape, (N, K, P, Q).\n\n"

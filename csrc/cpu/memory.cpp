@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 
 namespace pycnn {
@@ -168,9 +170,9 @@ Cache& cache() {
     return *the_cache;
 }
 
-}  // namespace
+std::atomic<bool> poisoned{false};
 
-void* allocate(size_t bytes) {
+void* allocate_block(size_t bytes) {
     if (bytes >= kSmall) {
         if (bytes > static_cast<size_t>(INT64_MAX) / 2) throw std::bad_alloc();
         return cache().allocate(bytes);
@@ -180,6 +182,16 @@ void* allocate(size_t bytes) {
     if (block == nullptr) throw std::bad_alloc();
     return block;
 }
+
+}  // namespace
+
+void* allocate(size_t bytes) {
+    void* block = allocate_block(bytes);
+    if (poisoned.load(std::memory_order_relaxed)) std::memset(block, 0xff, bytes);
+    return block;
+}
+
+void poison_allocations(bool poison) { poisoned.store(poison); }
 
 void release(void* block, size_t bytes) noexcept {
     if (block == nullptr) return;

@@ -31,6 +31,9 @@ MemoryStats memory_stats();
 // Returns to the system all memory that nobody uses.
 void empty_cache();
 
+// From now on, whether allocate() fills what it returns with NaN (all bits set): for tests.
+void poison_allocations(bool poison);
+
 // A workspace of `count` uninitialised elements.
 template <class T>
 class Buffer {

@@ -15,7 +15,7 @@
 namespace pycnn {
 namespace {
 
-constexpr double kLeastShare = 4000;  // nanoseconds of work that are worth waking a thread for
+std::atomic<double> least_share{4000};  // nanoseconds of work that are worth waking a thread for
 constexpr auto kSpin = std::chrono::microseconds(100);  // how long an idle thread looks for work
 
 void relax() {
@@ -149,9 +149,11 @@ struct InsideATask {
 
 }  // namespace
 
+void set_least_share(double nanoseconds) { least_share.store(std::max(nanoseconds, 1e-9)); }
+
 void parallel_for(int64_t tasks, double cost, TaskFunction body) {
     if (tasks <= 0) return;
-    const double worth = cost * static_cast<double>(tasks) / kLeastShare;
+    const double worth = cost * static_cast<double>(tasks) / least_share.load();
     const int64_t threads = std::min<int64_t>(
         {num_threads(), tasks, worth < 1024 ? static_cast<int64_t>(worth) : 1024});
     if (threads > 1 && !inside_a_task) {

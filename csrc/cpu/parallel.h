@@ -32,6 +32,9 @@ class TaskFunction {
 // in a result. The first exception of a task is rethrown here, after the others have stopped.
 void parallel_for(int64_t tasks, double cost, TaskFunction body);
 
+// The least work worth a further thread, in nanoseconds; 0 shares everything, for tests.
+void set_least_share(double nanoseconds);
+
 // Cuts [0, size) into at most `parts` ranges of nearly equal length, in order, and calls
 // body(begin, end) for each through parallel_for; `cost` is that of one element.
 template <class F>

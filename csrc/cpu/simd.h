@@ -13,7 +13,13 @@
 #include "common/half.h"
 
 #if defined(__AVX2__)
+// GCC takes the deliberately undefined operands of its own intrinsics for mistakes.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpragmas"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 #endif
 
 namespace pycnn::PYCNN_ISA {

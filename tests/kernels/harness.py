@@ -53,6 +53,7 @@ import torch
 
 from pycnn import array, dispatch, dtypes
 
+from .configurations import Kernel, configured, kernels
 from .memory import LAYOUTS, Placed, place, poison, poisoned_workspaces
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
@@ -399,7 +400,7 @@ class Outcome:
 
 def execute(
     case: Case,
-    entry: dispatch.Entry,
+    entry: Kernel,
     problem: Problem,
     layouts: tuple[str, str] = LAYOUTS[0],
     device: str = "cpu",
@@ -433,6 +434,7 @@ def execute(
         only(entry.provider),
         dispatch.using(entry.provider, entry.algorithm),
         poisoned_workspaces(),
+        configured(entry),
     ):
         with dispatch.trace() as trace:
             dispatch.run(case.primitive, *views, out=out, geometry=case.geometry, epilogue=epilogue)
@@ -475,7 +477,8 @@ def parameters(
     wanted: Callable[[Case], bool] = lambda case: True,
     every_dtype: bool = True,
 ) -> list[Any]:
-    """pytest parameters (case, entry, dtype) over every kernel in the table."""
+    """pytest parameters (case, entry, dtype) over every kernel in the table, in each configuration:
+    those beside the first are slow tests."""
     params = []
     for case in cases:
         if not wanted(case):
@@ -483,10 +486,11 @@ def parameters(
         for entry in dispatch.entries(case.primitive):
             if case.large and entry.algorithm == "naive":
                 continue
-            for dtype in case.dtypes if every_dtype else case.dtypes[:1]:
-                marks = [pytest.mark.slow] if case.slow else []
-                name = f"{case}-{entry.provider}.{entry.algorithm}-{dtype}"
-                params.append(pytest.param(case, entry, dtype, id=name, marks=marks))
+            for i, kernel in enumerate(kernels(entry)):
+                for dtype in case.dtypes if every_dtype else case.dtypes[:1]:
+                    marks = [pytest.mark.slow] if case.slow or i > 0 else []
+                    name = f"{case}-{kernel.name}-{dtype}"
+                    params.append(pytest.param(case, kernel, dtype, id=name, marks=marks))
     return params
 
 

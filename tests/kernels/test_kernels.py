@@ -5,29 +5,30 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pycnn import array, dispatch
+from pycnn import array
 
 from . import harness
 from .cases import CASES
+from .configurations import Kernel
 from .harness import Case
 from .memory import LAYOUTS
 
 _SMALL = [case for case in CASES if not case.slow]
 
 
-def _devices(entry: dispatch.Entry) -> list[str]:
+def _devices(entry: Kernel) -> list[str]:
     gpu = ["cuda:0"] if "cuda" in entry.devices and array.gpu_status() is None else []
     return [*(["cpu"] if "cpu" in entry.devices else []), *gpu]
 
 
-def _exact_layouts(entry: dispatch.Entry, dtype: str) -> tuple[tuple[str, str], ...]:
+def _exact_layouts(entry: Kernel, dtype: str) -> tuple[tuple[str, str], ...]:
     """Every layout in float32; two for the other dtypes and for the naive rungs, which are slow."""
     return LAYOUTS if dtype == "float32" and entry.algorithm != "naive" else LAYOUTS[1:3]
 
 
 @pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, lambda case: case.exact))
 def test_exact(
-    case: Case, entry: dispatch.Entry, dtype: str, request: pytest.FixtureRequest
+    case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
     _check_exact(case, entry, dtype, _exact_layouts(entry, dtype), request)
 
@@ -35,7 +36,7 @@ def test_exact(
 @pytest.mark.slow
 @pytest.mark.parametrize("case, entry, dtype", harness.parameters(_SMALL, lambda case: case.exact))
 def test_exact_in_every_layout(
-    case: Case, entry: dispatch.Entry, dtype: str, request: pytest.FixtureRequest
+    case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
     _check_exact(case, entry, dtype, LAYOUTS, request)
 
@@ -53,7 +54,7 @@ def _check_exact(case, entry, dtype, layouts, request) -> None:
 
 @pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES))
 def test_oracle(
-    case: Case, entry: dispatch.Entry, dtype: str, request: pytest.FixtureRequest
+    case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
     _check_oracle(case, entry, dtype, LAYOUTS[:1], request)
 
@@ -61,7 +62,7 @@ def test_oracle(
 @pytest.mark.slow
 @pytest.mark.parametrize("case, entry, dtype", harness.parameters(_SMALL))
 def test_oracle_in_every_layout(
-    case: Case, entry: dispatch.Entry, dtype: str, request: pytest.FixtureRequest
+    case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
     _check_oracle(case, entry, dtype, LAYOUTS, request)
 
@@ -84,7 +85,7 @@ def _check_oracle(case, entry, dtype, layouts, request) -> None:
 
 @pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, every_dtype=False))
 def test_canary(
-    case: Case, entry: dispatch.Entry, dtype: str, request: pytest.FixtureRequest
+    case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
     _check_canary(case, entry, dtype, (("gaps", "gaps"), ("misaligned", "misaligned")), request)
 
@@ -92,7 +93,7 @@ def test_canary(
 @pytest.mark.slow
 @pytest.mark.parametrize("case, entry, dtype", harness.parameters(_SMALL))
 def test_canary_in_every_layout(
-    case: Case, entry: dispatch.Entry, dtype: str, request: pytest.FixtureRequest
+    case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
     _check_canary(case, entry, dtype, LAYOUTS, request)
 
@@ -111,7 +112,7 @@ def _check_canary(case, entry, dtype, layouts, request) -> None:
 
 @pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, every_dtype=False))
 def test_repeats(
-    case: Case, entry: dispatch.Entry, dtype: str, request: pytest.FixtureRequest
+    case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
     problem = harness.real_problem(case, dtype)
     for device in _devices(entry):

@@ -11,6 +11,7 @@ from ...dispatch import Epilogue, refuses_nothing, register
 from ...geometry import Conv2dGeometry
 
 Refuses = Callable[[Any, Any, Any], str | None]
+Slower = Callable[[Any, Any], str | None]
 
 
 def register_conv2d(
@@ -18,6 +19,7 @@ def register_conv2d(
     fprop: Refuses | None = refuses_nothing,
     dgrad: Refuses | None = refuses_nothing,
     wgrad: Refuses | None = refuses_nothing,
+    slower: Slower | None = None,
 ) -> None:
     """Enter an algorithm of csrc/cpu/conv2d.h in the table: for each pass what it refuses, None
     where it has no such pass."""
@@ -29,7 +31,7 @@ def register_conv2d(
     for primitive, (refuses, kernel) in passes.items():
         if refuses is not None:
             launch = _with_epilogue if primitive != "conv2d_wgrad" else _without_epilogue
-            register(primitive, "native", algorithm, refuses, devices=("cpu",))(
+            register(primitive, "native", algorithm, refuses, devices=("cpu",), slower=slower)(
                 launch(kernel, algorithm)
             )
 
