@@ -17,7 +17,7 @@ CPP_SOURCES   = $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -
 BUILD_SOURCES = setup.py CMakeLists.txt pyproject.toml constraints.txt $(CPP_SOURCES)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow test-newer test-full test-gpu lint format clean distclean
+.PHONY: help setup demo test test-slow test-newer test-sanitize test-full test-gpu bench lint format clean distclean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,11 +36,20 @@ test-slow: setup ## the slow tests
 test-newer: $(VENV_NEWER)/.installed ## the smoke tests with the newest numpy and triton
 	OMP_NUM_THREADS=1 $(VENV_NEWER)/bin/python -m pytest -n $(JOBS) -m "smoke and not gpu"
 
-test-full: test test-newer test-slow ## everything that needs no GPU
+test-sanitize: setup ## the native kernels' tests under the address, undefined and thread sanitizers
+	$(PY) -m tests.sanitize address
+	$(PY) -m tests.sanitize thread
+
+test-full: test test-newer test-sanitize test-slow ## everything that needs no GPU
 
 test-gpu: ## the GPU tests, in the environment of GPU_PYTHON
 	$(GPU_PYTHON) -m pip install -q --no-build-isolation --no-deps -e .
 	$(GPU_PYTHON) -m pytest -m gpu
+
+bench: setup ## times beside PyTorch's, written to benchmarks/results/
+	$(PY) -m benchmarks ops --out auto
+	$(PY) -m benchmarks nets --out auto
+	$(PY) -m benchmarks memory --out auto
 
 lint: setup ## ruff, clang-format and mypy
 	$(PY) -m ruff check .

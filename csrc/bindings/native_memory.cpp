@@ -110,6 +110,9 @@ void bind_memory(py::module_& m) {
     m.def("memory_stats", &stats,
           "Bytes of the caching allocator: allocated, peak, cached and its limit; hits and misses\n"
           "of the cache.");
+    m.def(
+        "set_cache_limit", [](py::handle bytes) { set_cache_limit(int64_arg(bytes, "bytes")); },
+        py::arg("bytes"), "Sets the most bytes of freed memory that are kept.");
     m.def("poison_allocations", &poison_allocations, py::arg("poison"),
           "From now on, whether fresh memory is filled with NaN: for tests.");
     m.def("empty_cache", &empty_cache, "Returns to the system all memory that nobody uses.");

@@ -119,6 +119,12 @@ class Cache {
         while (oldest_ != nullptr) drop(oldest_);
     }
 
+    void set_limit(int64_t bytes) {
+        std::lock_guard<std::mutex> lock(mutex);
+        stats_.limit = bytes;
+        while (stats_.cached > stats_.limit) drop(oldest_);
+    }
+
     MemoryStats stats() {
         std::lock_guard<std::mutex> lock(mutex);
         return stats_;
@@ -204,5 +210,7 @@ void release(void* block, size_t bytes) noexcept {
 MemoryStats memory_stats() { return cache().stats(); }
 
 void empty_cache() { cache().clear(); }
+
+void set_cache_limit(int64_t bytes) { cache().set_limit(std::max<int64_t>(bytes, 0)); }
 
 }  // namespace pycnn

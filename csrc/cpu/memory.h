@@ -31,6 +31,9 @@ MemoryStats memory_stats();
 // Returns to the system all memory that nobody uses.
 void empty_cache();
 
+// Sets the most bytes kept, and gives back at once what is beyond.
+void set_cache_limit(int64_t bytes);
+
 // From now on, whether allocate() fills what it returns with NaN (all bits set): for tests.
 void poison_allocations(bool poison);
 

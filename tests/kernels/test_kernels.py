@@ -27,9 +27,7 @@ def _exact_layouts(entry: Kernel, dtype: str) -> tuple[tuple[str, str], ...]:
 
 
 @pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, lambda case: case.exact))
-def test_exact(
-    case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
-) -> None:
+def test_exact(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
     _check_exact(case, entry, dtype, _exact_layouts(entry, dtype), request)
 
 
@@ -53,9 +51,7 @@ def _check_exact(case, entry, dtype, layouts, request) -> None:
 
 
 @pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES))
-def test_oracle(
-    case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
-) -> None:
+def test_oracle(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
     _check_oracle(case, entry, dtype, LAYOUTS[:1], request)
 
 
@@ -84,9 +80,7 @@ def _check_oracle(case, entry, dtype, layouts, request) -> None:
 
 
 @pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, every_dtype=False))
-def test_canary(
-    case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
-) -> None:
+def test_canary(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
     _check_canary(case, entry, dtype, (("gaps", "gaps"), ("misaligned", "misaligned")), request)
 
 
@@ -111,9 +105,7 @@ def _check_canary(case, entry, dtype, layouts, request) -> None:
 
 
 @pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, every_dtype=False))
-def test_repeats(
-    case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
-) -> None:
+def test_repeats(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
     problem = harness.real_problem(case, dtype)
     for device in _devices(entry):
         first, second = (
