@@ -9,6 +9,7 @@ pycnn.show_config() says why. With one, an error in the build is an error of the
     PYCNN_WERROR=1      compiler warnings are errors
     PYCNN_ISAS=avx512   build kernels for these instruction sets and the baseline only
     PYCNN_SANITIZE=...  build with sanitizers: address,undefined or thread
+    PYCNN_BUILD_TYPE=.. CMake's build type, Release where it is empty
 """
 
 import importlib.util
@@ -124,6 +125,7 @@ class BuildExtensions(build_ext):
             f"-DPYCNN_WERROR={environment_choice('PYCNN_WERROR', ('0', '1'))}",
             f"-DPYCNN_ISAS={os.environ.get('PYCNN_ISAS', '').replace(',', ';')}",
             f"-DPYCNN_SANITIZE={os.environ.get('PYCNN_SANITIZE', '')}",
+            f"-DCMAKE_BUILD_TYPE={os.environ.get('PYCNN_BUILD_TYPE', '')}",
         ]
         if find_program("ninja"):
             configure += ["-GNinja", f"-DCMAKE_MAKE_PROGRAM={find_program('ninja')}"]

@@ -13,8 +13,9 @@ cases; or several words, an expression for pytest's -k on those two tests; or py
 beginning with "tests/" (a node id, or a file and -k ...).
 
 A mutant is applied to a temporary copy of the tree, never to the tree itself; its killer runs on
-that copy. It is killed if a test fails; a killer that selects no test, or a mutant that cannot be
-imported, is an error. `python -m tests.mutants [words]` prints the verdicts as a table.
+that copy: with PYCNN_PROVIDER=reference, or, where the fault is in C++, on the native kernels,
+compiled for the baseline instruction set. It is killed if a test fails; a killer that selects no
+test, or a mutant that cannot be imported or compiled, is an error. `python -m tests.mutants [words]` prints the verdicts as a table.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from ..build_copy import build, copy_tree
+
 TIMEOUT = 120.0  # seconds; a mutant that hangs is found by whoever waits for it
 
 
@@ -54,14 +56,28 @@ class Mutant:
             raise ValueError(f"{self.file}: expected {self.count} x {self.old!r}, found {found}")
         return source.replace(self.old, self.new)
 
+    @property
+    def native(self) -> bool:
+        """Whether it has to be compiled."""
+        return self.file.startswith("csrc/")
+
     def pytest_arguments(self) -> tuple[list[str], dict[str, str]]:
         """(arguments, environment) of the killer."""
+        environment = {} if self.native else {"PYCNN_PROVIDER": "reference"}
         if self.killer.startswith("tests/"):
-            return shlex.split(self.killer), {}
-        words = self.killer.split()
-        cases = {"PYCNN_TEST_CASES": self.killer} if len(words) == 1 else {}
-        tests = [f"tests/kernels/test_kernels.py::{name}" for name in ("test_exact", "test_oracle")]
-        return [*tests, *([] if cases else ["-k", self.killer])], cases
+            return shlex.split(self.killer), environment
+        one_case = len(self.killer.split()) == 1
+        if one_case:
+            environment["PYCNN_TEST_CASES"] = self.killer
+        expression = [] if one_case else [self.killer]
+        if self.native:
+            expression = [f"({self.killer}) and native" if expression else "native"]
+        arguments = [
+            f"tests/kernels/test_kernels.py::{name}" for name in ("test_exact", "test_oracle")
+        ]
+        if self.native:  # one configuration of each kernel
+            arguments += ["-m", "not slow"]
+        return [*arguments, *(["-k", *expression] if expression else [])], environment
 
 
 def _squeeze(text: str, width: int = 40) -> str:
@@ -84,13 +100,7 @@ class Copy:
 
     def __init__(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="pycnn-mutants-"))
-        for name in ("pycnn", "tests"):
-            # half-written bytecode of other test processes vanishes while it is copied
-            half_written = shutil.ignore_patterns("*.pyc.*")
-            shutil.copytree(ROOT / name, self.root / name, ignore=half_written)
-        # an installed pycnn has its kernels inside, and pycnn.config insists on its own
-        shutil.copytree(ROOT / "kernels", self.root / "pycnn" / "kernels")
-        shutil.copy2(ROOT / "pyproject.toml", self.root)
+        copy_tree(self.root)
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.root)}
         self.server = subprocess.Popen(
             [sys.executable, "-B", str(self.root / "tests" / "mutants" / "server.py")],
@@ -134,9 +144,17 @@ class Copy:
         original, times = path.read_text(), (path.stat().st_atime, path.stat().st_mtime)
         path.write_text(mutant.apply(original))
         try:
+            if mutant.native and (failure := self.compile()):
+                return "error", 0.0, failure
             answer = self.run(*mutant.pytest_arguments())
         finally:
             path.write_text(original)
-            os.utime(path, times)
+            if not mutant.native:  # what is compiled must look newer than the mutant's object
+                os.utime(path, times)
         names = {0: "survived", 1: "killed"}
         return names.get(answer["code"], "error"), answer["seconds"], answer["output"]
+
+    def compile(self) -> str:
+        """Build the copy's extension without optimisation; the compiler's words if it fails."""
+        done = build(self.root, PYCNN_ISAS="baseline", PYCNN_BUILD_TYPE="Debug")
+        return done.stdout + done.stderr if done.returncode != 0 else ""

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .harness import ROOT, Copy, Mutant, collect
+from ..build_copy import ROOT
+from .harness import Copy, Mutant, collect
 
 MUTANTS = collect()
 every_mutant = pytest.mark.parametrize("mutant", MUTANTS, ids=str)
