@@ -15,7 +15,8 @@ beginning with "tests/" (a node id, or a file and -k ...).
 A mutant is applied to a temporary copy of the tree, never to the tree itself; its killer runs on
 that copy: with PYCNN_PROVIDER=reference, or, where the fault is in C++, on the native kernels,
 compiled for the baseline instruction set. It is killed if a test fails; a killer that selects no
-test, or a mutant that cannot be imported or compiled, is an error. `python -m tests.mutants [words]` prints the verdicts as a table.
+test, or a mutant that cannot be imported or compiled, is an error.
+`python -m tests.mutants [words]` prints the verdicts as a table.
 """
 
 from __future__ import annotations
