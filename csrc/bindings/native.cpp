@@ -153,4 +153,5 @@ PYBIND11_MODULE(_native, m) {
 
     bind_memory(m);
     bind_conv2d(m);
+    bind_copy(m);
 }
