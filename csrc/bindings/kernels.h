@@ -34,6 +34,8 @@ ArrayView output_arg(py::handle object, const char* name, const std::array<int64
 EpilogueView epilogue_arg(py::handle object, const ArrayView& out, int64_t channels);
 
 void bind_memory(py::module_& m);
+void bind_batch_norm(py::module_& m);
 void bind_conv2d(py::module_& m);
+void bind_copy(py::module_& m);
 
 }  // namespace pycnn

@@ -152,5 +152,7 @@ PYBIND11_MODULE(_native, m) {
           "or TypeError names the array, what it is and what is accepted.");
 
     bind_memory(m);
+    bind_batch_norm(m);
     bind_conv2d(m);
+    bind_copy(m);
 }

@@ -1,0 +1,75 @@
+"""csrc/cpu/batch_norm_*.cpp: the four primitives of batch normalisation, "direct" and "naive"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ... import _native  # type: ignore[attr-defined]
+from ...array import Array
+from ...dispatch import Epilogue, register
+from ...geometry import BatchNormGeometry
+
+
+def _refuses(geometry: BatchNormGeometry, operands: Any, epilogue: Any) -> str | None:
+    if epilogue is not None and any(a is not None for a in epilogue[:3]):
+        return "the epilogue is a residual and an activation at most"
+    return None
+
+
+def _register(algorithm: str) -> None:
+    @register("batch_norm_stats", "native", algorithm, devices=("cpu",))
+    def stats(
+        x: Array,
+        *,
+        out: tuple[Array, Array],
+        geometry: BatchNormGeometry,
+        epilogue: None = None,
+    ) -> None:
+        _native.batch_norm_stats(x, *out, algorithm)
+
+    @register("batch_norm_apply", "native", algorithm, _refuses, devices=("cpu",))
+    def apply(
+        x: Array,
+        mean: Array,
+        invstd: Array,
+        weight: Array | None,
+        bias: Array | None,
+        *,
+        out: Array,
+        geometry: BatchNormGeometry,
+        epilogue: Epilogue | None = None,
+    ) -> None:
+        _native.batch_norm_apply(x, mean, invstd, weight, bias, out, epilogue, algorithm)
+
+    @register("batch_norm_reduce", "native", algorithm, devices=("cpu",))
+    def reduce(
+        dy: Array,
+        x: Array,
+        mean: Array,
+        invstd: Array,
+        *,
+        out: tuple[Array, Array],
+        geometry: BatchNormGeometry,
+        epilogue: None = None,
+    ) -> None:
+        _native.batch_norm_reduce(dy, x, mean, invstd, *out, algorithm)
+
+    @register("batch_norm_dgrad", "native", algorithm, devices=("cpu",))
+    def dgrad(
+        dy: Array,
+        x: Array,
+        mean: Array,
+        invstd: Array,
+        weight: Array | None,
+        sum_dy: Array | None,
+        sum_dy_xhat: Array | None,
+        *,
+        out: Array,
+        geometry: BatchNormGeometry,
+        epilogue: None = None,
+    ) -> None:
+        _native.batch_norm_dgrad(dy, x, mean, invstd, weight, sum_dy, sum_dy_xhat, out, algorithm)
+
+
+_register("direct")
+_register("naive")
