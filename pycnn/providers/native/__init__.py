@@ -1,7 +1,17 @@
 """The C++ kernels of pycnn._native: SIMD, an own thread pool, the default on the CPU.
 
-Each module registers one family, with the algorithms of a primitive special before general: that is
-the order in which they are tried.
+Each module registers one family. The order of a primitive's algorithms here, special before
+general, is the order in which they are tried.
 """
 
-from . import batch_norm, conv2d_naive
+from importlib import import_module
+
+_MODULES = (
+    "batch_norm",
+    "conv2d_direct",
+    "conv2d_wgrad",
+    "conv2d_naive",
+)
+
+for _name in _MODULES:
+    import_module(f".{_name}", __name__)
