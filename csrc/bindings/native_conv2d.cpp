@@ -22,7 +22,8 @@ struct Algorithm {
 #define PYCNN_PASS(function) [] { return Pass{PYCNN_BEST(function)}; }
 
 constexpr Algorithm kAlgorithms[] = {
-    {"direct", PYCNN_PASS(conv2d_fprop_direct), PYCNN_PASS(conv2d_dgrad_direct), nullptr},
+    {"direct", PYCNN_PASS(conv2d_fprop_direct), PYCNN_PASS(conv2d_dgrad_direct),
+     PYCNN_PASS(conv2d_wgrad_direct)},
     {"naive", PYCNN_PASS(conv2d_fprop_naive), PYCNN_PASS(conv2d_dgrad_naive),
      PYCNN_PASS(conv2d_wgrad_naive)},
 };

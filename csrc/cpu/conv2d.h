@@ -22,7 +22,10 @@ PYCNN_PER_ISA(void conv2d_fprop_naive(const Conv2dParams& p, const ArrayView& x,
                                       const EpilogueView& epilogue);
               void conv2d_wgrad_naive(const Conv2dParams& p, const ArrayView& x,
                                       const ArrayView& dy, const ArrayView& dw,
-                                      const EpilogueView& epilogue);)
+                                      const EpilogueView& epilogue);
+              void conv2d_wgrad_direct(const Conv2dParams& p, const ArrayView& x,
+                                       const ArrayView& dy, const ArrayView& dw,
+                                       const EpilogueView& epilogue);)
 
 PYCNN_PER_ISA(void conv2d_fprop_direct(const Conv2dParams& p, const ArrayView& x,
                                        const ArrayView& w, const ArrayView& y,
