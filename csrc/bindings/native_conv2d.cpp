@@ -24,6 +24,7 @@ struct Algorithm {
 constexpr Algorithm kAlgorithms[] = {
     {"direct", PYCNN_PASS(conv2d_fprop_direct), PYCNN_PASS(conv2d_dgrad_direct),
      PYCNN_PASS(conv2d_wgrad_direct)},
+    {"winograd", PYCNN_PASS(conv2d_fprop_winograd), PYCNN_PASS(conv2d_dgrad_winograd), nullptr},
     {"naive", PYCNN_PASS(conv2d_fprop_naive), PYCNN_PASS(conv2d_dgrad_naive),
      PYCNN_PASS(conv2d_wgrad_naive)},
 };

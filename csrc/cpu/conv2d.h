@@ -33,5 +33,11 @@ PYCNN_PER_ISA(void conv2d_fprop_direct(const Conv2dParams& p, const ArrayView& x
               void conv2d_dgrad_direct(const Conv2dParams& p, const ArrayView& dy,
                                        const ArrayView& w, const ArrayView& dx,
                                        const EpilogueView& epilogue);)
+              void conv2d_fprop_winograd(const Conv2dParams& p, const ArrayView& x,
+                                         const ArrayView& w, const ArrayView& y,
+                                         const EpilogueView& epilogue);
+              void conv2d_dgrad_winograd(const Conv2dParams& p, const ArrayView& dy,
+                                         const ArrayView& w, const ArrayView& dx,
+                                         const EpilogueView& epilogue);)
 
 }  // namespace pycnn

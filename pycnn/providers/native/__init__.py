@@ -8,6 +8,7 @@ from importlib import import_module
 
 _MODULES = (
     "batch_norm",
+    "conv2d_winograd",
     "conv2d_direct",
     "conv2d_wgrad",
     "conv2d_naive",
