@@ -8,8 +8,7 @@
 namespace pycnn {
 namespace {
 
-using Pass = void (*)(const Conv2dParams&, const ArrayView&, const ArrayView&, const ArrayView&,
-                      const EpilogueView&);
+using Pass = Conv2dPass*;
 
 struct Algorithm {
     const char* name;

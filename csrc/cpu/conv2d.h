@@ -15,29 +15,13 @@
 
 namespace pycnn {
 
-PYCNN_PER_ISA(void conv2d_fprop_naive(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
-                                      const ArrayView& y, const EpilogueView& epilogue);
-              void conv2d_dgrad_naive(const Conv2dParams& p, const ArrayView& dy,
-                                      const ArrayView& w, const ArrayView& dx,
-                                      const EpilogueView& epilogue);
-              void conv2d_wgrad_naive(const Conv2dParams& p, const ArrayView& x,
-                                      const ArrayView& dy, const ArrayView& dw,
-                                      const EpilogueView& epilogue);
-              void conv2d_wgrad_direct(const Conv2dParams& p, const ArrayView& x,
-                                       const ArrayView& dy, const ArrayView& dw,
-                                       const EpilogueView& epilogue);)
+// A pass on checked arrays: fprop (x, w -> y), dgrad (dy, w -> dx), wgrad (x, dy -> dw, no
+// epilogue).
+using Conv2dPass = void(const Conv2dParams& p, const ArrayView& a, const ArrayView& b,
+                        const ArrayView& out, const EpilogueView& epilogue);
 
-PYCNN_PER_ISA(void conv2d_fprop_direct(const Conv2dParams& p, const ArrayView& x,
-                                       const ArrayView& w, const ArrayView& y,
-                                       const EpilogueView& epilogue);
-              void conv2d_dgrad_direct(const Conv2dParams& p, const ArrayView& dy,
-                                       const ArrayView& w, const ArrayView& dx,
-                                       const EpilogueView& epilogue);)
-              void conv2d_fprop_winograd(const Conv2dParams& p, const ArrayView& x,
-                                         const ArrayView& w, const ArrayView& y,
-                                         const EpilogueView& epilogue);
-              void conv2d_dgrad_winograd(const Conv2dParams& p, const ArrayView& dy,
-                                         const ArrayView& w, const ArrayView& dx,
-                                         const EpilogueView& epilogue);)
+PYCNN_PER_ISA(Conv2dPass conv2d_fprop_naive, conv2d_dgrad_naive, conv2d_wgrad_naive;)
+PYCNN_PER_ISA(Conv2dPass conv2d_fprop_direct, conv2d_dgrad_direct, conv2d_wgrad_direct;)
+PYCNN_PER_ISA(Conv2dPass conv2d_fprop_winograd, conv2d_dgrad_winograd;)
 
 }  // namespace pycnn
