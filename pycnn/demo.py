@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -27,19 +28,18 @@ from .testing.networks import FLOAT64_GATE
 _TARGET = 285  # ImageNet's "Egyptian cat"
 _BUDGET = 30.0  # seconds after which no further round is timed
 
-# a family of work: the primitives that do it here, and words in the names of PyTorch's operators
-_FAMILIES = {
-    "convolution, forward": ("conv2d_fprop",),
-    "convolution, backward": ("conv2d_dgrad", "conv2d_wgrad"),
-    "batch norm, forward": ("batch_norm_stats", "batch_norm_apply"),
-    "batch norm, backward": ("batch_norm_reduce", "batch_norm_dgrad"),
-    "pooling": (
-        "max_pool2d_fprop",
-        "max_pool2d_dgrad",
-        "avg_pool2d_fprop",
-        "avg_pool2d_dgrad",
-    ),
-}
+# families of work; _pycnn_family and _torch_family sort kernels and operators into them
+_FAMILIES = (
+    "1x1 convolution, forward",
+    "1x1 convolution, backward",
+    "depthwise convolution, forward",
+    "depthwise convolution, backward",
+    "other convolution, forward",
+    "other convolution, backward",
+    "batch norm, forward",
+    "batch norm, backward",
+    "pooling",
+)
 _OTHER = "other kernels"
 _OUTSIDE = "outside kernels"
 
@@ -192,8 +192,11 @@ def _time_both(
         saliency = ours()
     traced = time.perf_counter() - start
     reference.to(memory_format=layouts[best])
-    # The profiler that is not Kineto's: that one writes lines of its own to stderr.
-    with torch.autograd.profiler.profile(use_kineto=False) as profile:
+    # Kineto's profiler would write more lines of its own to stderr than this one does.
+    with (
+        _silent_stderr(),
+        torch.autograd.profiler.profile(use_kineto=False, record_shapes=True) as profile,
+    ):
         start = time.perf_counter()
         theirs(layouts[best])
         profiled = time.perf_counter() - start
@@ -204,28 +207,62 @@ def _time_both(
     return mine, other, trace, saliency
 
 
+@contextmanager
+def _silent_stderr() -> Any:
+    """What is written to the process's standard error inside is lost."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
 def _pycnn_families(trace: dispatch.Trace, whole: float) -> dict[str, float]:
     families = dict.fromkeys([*_FAMILIES, _OTHER, _OUTSIDE], 0.0)
     for record in trace.records:
-        family = next((f for f, names in _FAMILIES.items() if record.primitive in names), _OTHER)
-        families[family] += record.seconds
+        families[_pycnn_family(record)] += record.seconds
     return _filled(families, whole)
+
+
+def _pycnn_family(record: dispatch.Record) -> str:
+    name, g = record.primitive, record.geometry
+    if name.startswith("conv2d"):
+        return _convolution(g.w_shape, backward=name != "conv2d_fprop")
+    if name.startswith("batch_norm"):
+        forward = name in ("batch_norm_stats", "batch_norm_apply")
+        return "batch norm, forward" if forward else "batch norm, backward"
+    return "pooling" if "pool2d" in name else _OTHER
 
 
 def _torch_families(profile: Any, whole: float) -> dict[str, float]:
     families = dict.fromkeys([*_FAMILIES, _OTHER, _OUTSIDE], 0.0)
-    for event in profile.key_averages():
-        families[_torch_family(event.key)] += event.self_cpu_time_total / 1e6
+    for event in profile.key_averages(group_by_input_shape=True):
+        family = _torch_family(event.key, event.input_shapes)
+        families[family] += event.self_cpu_time_total / 1e6
     return _filled(families, whole)
 
 
-def _torch_family(operator: str) -> str:
+def _torch_family(operator: str, shapes: Any) -> str:
+    """The family of an operator: what it is called, and the shape of its weight, which follows the
+    image, or the image and its gradient."""
     backward = "backward" in operator.lower()
-    if "convolution" in operator or "conv2d" in operator:
-        return "convolution, backward" if backward else "convolution, forward"
+    if "conv" in operator:
+        weights = [s for s in shapes[: 3 if backward else 2] if len(s) == 4]
+        return _convolution(weights[-1], backward) if weights else _OTHER
     if "batch_norm" in operator:
         return "batch norm, backward" if backward else "batch norm, forward"
     return "pooling" if "pool" in operator else _OTHER
+
+
+def _convolution(w_shape: Any, backward: bool) -> str:
+    """The family of a convolution with weights (K, C/G, R, S)."""
+    k, c, r, s = w_shape
+    kind = "depthwise" if c == 1 and k > 1 else "1x1" if r == s == 1 else "other"
+    return f"{kind} convolution, {'backward' if backward else 'forward'}"
 
 
 def _filled(families: dict[str, float], whole: float) -> dict[str, float]:
@@ -235,9 +272,19 @@ def _filled(families: dict[str, float], whole: float) -> dict[str, float]:
 
 
 def _family_table(ours: Timing, theirs: Timing) -> str:
-    lines = [f"{'milliseconds of one pass':28} {'pycnn':>10} {'PyTorch':>10}"]
+    """Each family's time on both sides, its share of ours, and the ratio: above 1, pycnn is
+    faster."""
+    whole = sum(ours.families.values())
+    lines = [
+        f"{'milliseconds of one traced pass':32} {'pycnn':>8} {'share':>6} {'PyTorch':>8} "
+        f"{'ratio':>6}"
+    ]
     for family, seconds in ours.families.items():
-        lines.append(f"{family:28} {seconds * 1e3:10.1f} {theirs.families[family] * 1e3:10.1f}")
+        other = theirs.families[family]
+        ratio = f"{other / seconds:6.2f}" if seconds > 0 and family != _OUTSIDE else ""
+        lines.append(
+            f"{family:32} {seconds * 1e3:8.1f} {seconds / whole:6.1%} {other * 1e3:8.1f} {ratio:>6}"
+        )
     return "\n".join(lines)
 
 
