@@ -35,5 +35,7 @@ EpilogueView epilogue_arg(py::handle object, const ArrayView& out, int64_t chann
 
 void bind_memory(py::module_& m);
 void bind_conv2d(py::module_& m);
+void bind_elementwise(py::module_& m);
+void bind_reduce(py::module_& m);
 
 }  // namespace pycnn
