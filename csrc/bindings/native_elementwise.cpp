@@ -77,7 +77,12 @@ void bind_elementwise(py::module_& m) {
     m.def("elementwise", &run, py::arg("inputs"), py::arg("out"), py::arg("op"),
           py::arg("parameters"), "Fills out with op(*inputs; *parameters), inputs broadcast.");
     m.def(
-        "elementwise_ops", [] { return py::cast(PYCNN_BEST(elementwise_ops)()); },
+        "elementwise_ops",
+        [] {
+            py::list names;
+            for (const std::string& name : PYCNN_BEST(elementwise_ops)()) names.append(name);
+            return names;
+        },
         "The names of the ops.");
 }
 

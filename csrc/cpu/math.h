@@ -360,11 +360,11 @@ PYCNN_INLINE V pow(V a, V b) {
             return exp(exponent * log(abs(base)));
         };
         V y = through_double(size, a, b);
-        // beyond 2^24 every float is even; there the sum leaves b itself
-        const V half = b * 0.5f, magic = broadcast(Format<float>::kRound);
-        const auto integral = [magic](V v) {
-            return (abs(v) >= 0x1p23f) | ((v + magic) - magic == v);
+        const auto integral = [](V v) {
+            const V size = abs(v), magic = broadcast(0x1p23f);  // from here on every float is
+            return (size >= magic) | ((size + magic) - magic == size);
         };
+        const V half = b * 0.5f;
         const Mask<float> odd = integral(b) & ~integral(half) & (abs(b) < 0x1p24f);
         const Mask<float> negative = (Mask<float>)a < 0;
         y = select(negative & odd, -y, y);
