@@ -37,5 +37,7 @@ void bind_memory(py::module_& m);
 void bind_batch_norm(py::module_& m);
 void bind_conv2d(py::module_& m);
 void bind_copy(py::module_& m);
+void bind_elementwise(py::module_& m);
+void bind_reduce(py::module_& m);
 
 }  // namespace pycnn

@@ -155,4 +155,6 @@ PYBIND11_MODULE(_native, m) {
     bind_batch_norm(m);
     bind_conv2d(m);
     bind_copy(m);
+    bind_elementwise(m);
+    bind_reduce(m);
 }
