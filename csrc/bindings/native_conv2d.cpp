@@ -22,6 +22,7 @@ struct Algorithm {
 #define PYCNN_PASS(function) [] { return Pass{PYCNN_BEST(function)}; }
 
 constexpr Algorithm kAlgorithms[] = {
+    {"depthwise", PYCNN_PASS(conv2d_fprop_depthwise), PYCNN_PASS(conv2d_dgrad_depthwise), nullptr},
     {"naive", PYCNN_PASS(conv2d_fprop_naive), PYCNN_PASS(conv2d_dgrad_naive),
      PYCNN_PASS(conv2d_wgrad_naive)},
 };

@@ -24,4 +24,11 @@ PYCNN_PER_ISA(void conv2d_fprop_naive(const Conv2dParams& p, const ArrayView& x,
                                       const ArrayView& dy, const ArrayView& dw,
                                       const EpilogueView& epilogue);)
 
+PYCNN_PER_ISA(void conv2d_fprop_depthwise(const Conv2dParams& p, const ArrayView& x,
+                                          const ArrayView& w, const ArrayView& y,
+                                          const EpilogueView& epilogue);
+              void conv2d_dgrad_depthwise(const Conv2dParams& p, const ArrayView& dy,
+                                          const ArrayView& w, const ArrayView& dx,
+                                          const EpilogueView& epilogue);)
+
 }  // namespace pycnn
