@@ -31,4 +31,11 @@ PYCNN_PER_ISA(void conv2d_fprop_depthwise(const Conv2dParams& p, const ArrayView
                                           const ArrayView& w, const ArrayView& dx,
                                           const EpilogueView& epilogue);)
 
+PYCNN_PER_ISA(void conv2d_fprop_grouped(const Conv2dParams& p, const ArrayView& x,
+                                        const ArrayView& w, const ArrayView& y,
+                                        const EpilogueView& epilogue);
+              void conv2d_dgrad_grouped(const Conv2dParams& p, const ArrayView& dy,
+                                        const ArrayView& w, const ArrayView& dx,
+                                        const EpilogueView& epilogue);)
+
 }  // namespace pycnn
