@@ -21,9 +21,11 @@ struct Algorithm {
 #define PYCNN_PASS(function) [] { return Pass{PYCNN_BEST(function)}; }
 
 constexpr Algorithm kAlgorithms[] = {
+    {"winograd", PYCNN_PASS(conv2d_fprop_winograd), PYCNN_PASS(conv2d_dgrad_winograd), nullptr},
+    {"depthwise", PYCNN_PASS(conv2d_fprop_depthwise), PYCNN_PASS(conv2d_dgrad_depthwise), nullptr},
+    {"grouped", PYCNN_PASS(conv2d_fprop_grouped), PYCNN_PASS(conv2d_dgrad_grouped), nullptr},
     {"direct", PYCNN_PASS(conv2d_fprop_direct), PYCNN_PASS(conv2d_dgrad_direct),
      PYCNN_PASS(conv2d_wgrad_direct)},
-    {"winograd", PYCNN_PASS(conv2d_fprop_winograd), PYCNN_PASS(conv2d_dgrad_winograd), nullptr},
     {"naive", PYCNN_PASS(conv2d_fprop_naive), PYCNN_PASS(conv2d_dgrad_naive),
      PYCNN_PASS(conv2d_wgrad_naive)},
 };

@@ -20,8 +20,10 @@ namespace pycnn {
 using Conv2dPass = void(const Conv2dParams& p, const ArrayView& a, const ArrayView& b,
                         const ArrayView& out, const EpilogueView& epilogue);
 
-PYCNN_PER_ISA(Conv2dPass conv2d_fprop_naive, conv2d_dgrad_naive, conv2d_wgrad_naive;)
-PYCNN_PER_ISA(Conv2dPass conv2d_fprop_direct, conv2d_dgrad_direct, conv2d_wgrad_direct;)
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_winograd, conv2d_dgrad_winograd;)
+PYCNN_PER_ISA(Conv2dPass conv2d_fprop_depthwise, conv2d_dgrad_depthwise;)
+PYCNN_PER_ISA(Conv2dPass conv2d_fprop_grouped, conv2d_dgrad_grouped;)
+PYCNN_PER_ISA(Conv2dPass conv2d_fprop_direct, conv2d_dgrad_direct, conv2d_wgrad_direct;)
+PYCNN_PER_ISA(Conv2dPass conv2d_fprop_naive, conv2d_dgrad_naive, conv2d_wgrad_naive;)
 
 }  // namespace pycnn

@@ -44,10 +44,12 @@ __attribute__((noinline)) void activate(T* data, int64_t count, Activation activ
     if (rest > 0) store(data + i, activated<T>(load(data + i, rest), activation), rest);
 }
 
-// An epilogue over dense arrays of T: per-channel vectors, and a residual laid out as the output.
-template <class T>
+// An epilogue over dense arrays of T: per-channel vectors, and a residual laid out as the output,
+// of T or of the halves it is stored in.
+template <class T, class Stored = T>
 struct Epilogue {
-    const T *bias = nullptr, *scale = nullptr, *shift = nullptr, *residual = nullptr;
+    const T *bias = nullptr, *scale = nullptr, *shift = nullptr;
+    const Stored* residual = nullptr;
     Activation activation = Activation::none;
 
     bool any() const { return linear() || activation != Activation::none; }
@@ -62,7 +64,7 @@ struct Epilogue {
 
     // acc of channels [channel, channel + n) of the output element at `offset`.
     PYCNN_INLINE Vec<T> finish(Vec<T> acc, int64_t channel, int64_t offset, int n) const {
-        const auto read = [n](const T* from) {
+        const auto read = [n](const auto* from) {
             return n == kLanes<T> ? load(from) : load(from, n);
         };
         if (bias) acc = acc + read(bias + channel);
@@ -73,10 +75,45 @@ struct Epilogue {
         if (activation == Activation::relu6) return min(broadcast<T>(6), max(zero<T>(), acc));
         return acc;
     }
+
+    // A block of accumulators, the activation included whichever it is: acc[i] holds channels
+    // [channel, channel + n) of the output element at `offset` + i*step.
+    template <int Count>
+    PYCNN_INLINE void finish_block(Vec<T> (&acc)[Count], int64_t channel, int64_t offset,
+                                   int64_t step, int n) const {
+        const auto read = [n](const auto* from) {
+            return n == kLanes<T> ? load(from) : load(from, n);
+        };
+        if (bias) {
+            const Vec<T> b = read(bias + channel);
+            for (int i = 0; i < Count; ++i) acc[i] = acc[i] + b;
+        }
+        if (scale) {
+            const Vec<T> b = read(scale + channel);
+            for (int i = 0; i < Count; ++i) acc[i] = acc[i] * b;
+        }
+        if (shift) {
+            const Vec<T> b = read(shift + channel);
+            for (int i = 0; i < Count; ++i) acc[i] = acc[i] + b;
+        }
+        if (residual)
+            for (int i = 0; i < Count; ++i) acc[i] = acc[i] + read(residual + offset + i * step);
+        if (activation == Activation::none) return;
+        if (activates_inline()) {
+            for (int i = 0; i < Count; ++i) acc[i] = max(zero<T>(), acc[i]);
+            if (activation == Activation::relu6)
+                for (int i = 0; i < Count; ++i) acc[i] = min(broadcast<T>(6), acc[i]);
+            return;
+        }
+        T values[Count * kLanes<T>];
+        for (int i = 0; i < Count; ++i) store(values + i * kLanes<T>, acc[i]);
+        activate(values, Count * kLanes<T>, activation);
+        for (int i = 0; i < Count; ++i) acc[i] = load(values + i * kLanes<T>);
+    }
 };
 
 // The caller's epilogue as dense arrays of T, the residual in the layout of the output.
-template <class T>
+template <class T, class Stored = T>
 class DenseEpilogue {
   public:
     DenseEpilogue(const EpilogueView& view, Layout layout) {
@@ -86,15 +123,17 @@ class DenseEpilogue {
         epilogue.shift = dense(view.shift, Layout::contiguous, shift_);
         epilogue.residual = dense(view.residual, layout, residual_);
     }
-    Epilogue<T> epilogue;
+    Epilogue<T, Stored> epilogue;
 
   private:
-    static const T* dense(const std::optional<ArrayView>& view, Layout layout,
-                          std::optional<DenseInput<T>>& kept) {
+    template <class U>
+    static const U* dense(const std::optional<ArrayView>& view, Layout layout,
+                          std::optional<DenseInput<U>>& kept) {
         if (!view) return nullptr;
         return kept.emplace(*view, layout).data();
     }
-    std::optional<DenseInput<T>> bias_, scale_, shift_, residual_;
+    std::optional<DenseInput<T>> bias_, scale_, shift_;
+    std::optional<DenseInput<Stored>> residual_;
 };
 
 }  // namespace pycnn::PYCNN_ISA

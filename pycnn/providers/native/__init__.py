@@ -9,9 +9,13 @@ from importlib import import_module
 _MODULES = (
     "batch_norm",
     "conv2d_winograd",
+    "conv2d_depthwise",
+    "conv2d_grouped",
     "conv2d_direct",
     "conv2d_wgrad",
     "conv2d_naive",
+    "elementwise",
+    "reduce",
 )
 
 for _name in _MODULES:

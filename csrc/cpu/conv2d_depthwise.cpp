@@ -1,0 +1,330 @@
+// Depthwise convolution, channels-last: fprop and dgrad, vectors along the channels.
+//
+// Computes   fprop and dgrad of cpu/conv2d.h where every channel has one filter of its own
+// Arrays     dense channels-last and float32, float64 or the halves are read and written in place;
+//            others go through a dense copy. The filter is repacked as (R,S,C)
+// Threads    ranges of pairs of output rows, all images in one line
+// Tiling     2 output rows x 8 pixels x 1 vector of channels in registers, each input vector read
+//            once for all the outputs it meets; the channels are the inner loop, so that memory is
+//            walked in its own order; filters of 3, 5 and 7 columns with their taps in registers,
+//            others, borders and the channels past the last whole vector tap by tap
+// Traffic    a 3x3 block reads 40 vectors and 9 taps for 144 fused multiplications; an input row
+//            comes from beyond the caches once and then serves R output rows. 147x147x128, float32:
+//            2.25 FLOP per byte, the roof is memory
+// Numerics   one accumulator per output in float32 for the halves, the taps in order r, s (the
+//            reverse for dgrad); deterministic
+// Refuses    more than one filter per channel
+// Source     Chollet 2017, arXiv:1610.02357
+#include "cpu/conv2d.h"
+#include "cpu/conv2d_gather.h"
+#include "cpu/epilogue.h"
+#include "cpu/parallel.h"
+#include "cpu/threads.h"
+
+namespace pycnn::PYCNN_ISA {
+namespace {
+
+template <class T, class Stored>
+struct Operands {
+    const Stored* in;
+    Stored* out;
+    const T* filter;
+    int64_t channels;
+    Epilogue<T, Stored> epilogue;
+};
+
+// Where a block of outputs lies and what it reads, in elements.
+struct Place {
+    int64_t in, out, filter;            // its first output, and the input at that one's tap (0, 0)
+    int64_t in_row, in_column;          // from a tap to the next one's input
+    int64_t in_pixel;                   // from an output to the next one's input
+    int64_t filter_row, filter_column;  // from a tap to the next
+    int64_t out_row, out_pixel;
+    int64_t taps;                // rows of the filter
+    int64_t first_row, end_row;  // the tap rows that meet the image; one more for a pair
+    int64_t first_column = 0, end_column = 0;  // likewise the columns, where not all do
+};
+
+template <class T, class Stored>
+using Block = void (*)(const Operands<T, Stored>&, const Place&);
+
+template <int N, class T, class Stored>
+PYCNN_INLINE void finish(const Operands<T, Stored>& o, Vec<T> (&acc)[N], int64_t c, int64_t out,
+                         int64_t step, int n) {
+    o.epilogue.template finish_block<N>(acc, c, out + c, step, n);
+    for (int i = 0; i < N; ++i) {
+        Stored* to = o.out + (out + c + i * step);
+        if (n == kLanes<T>)
+            store(to, acc[i]);
+        else
+            store(to, acc[i], n);
+    }
+}
+
+// One input row into the outputs of one row, or of two, for which it is the row before.
+template <int S, int kStride, bool kUpper, bool kLower, int kPixels, class T, class Stored>
+PYCNN_INLINE void add_row(Vec<T> (&upper)[kPixels], Vec<T> (&lower)[kPixels], const Stored* row,
+                          int64_t column, const T* taps, int64_t tap_row, int64_t tap_column) {
+    Vec<T> above[S], below[S];
+    for (int s = 0; s < S; ++s) {
+        if (kUpper) above[s] = load(taps + s * tap_column);
+        if (kLower) below[s] = load(taps - tap_row + s * tap_column);
+    }
+#pragma GCC unroll 32
+    for (int j = 0; j < (kPixels - 1) * kStride + S; ++j) {
+        const Vec<T> v = load(row + j * column);
+#pragma GCC unroll 8
+        for (int s = 0; s < S; ++s) {
+            const int i = j - s;
+            if (i < 0 || i % kStride != 0 || i / kStride >= kPixels) continue;
+            if (kUpper) upper[i / kStride] = fma(v, above[s], upper[i / kStride]);
+            if (kLower) lower[i / kStride] = fma(v, below[s], lower[i / kStride]);
+        }
+    }
+}
+
+// kPixels outputs of a row, or of a row and the next, which reads one input row further down; the
+// whole vectors of channels. S columns of taps, next to each other, all inside the image.
+template <int S, int kStride, int kRows, int kPixels, class T, class Stored>
+void block(const Operands<T, Stored>& o, const Place& p) {
+    const int64_t channels = o.channels;
+    for (int64_t c = 0; c + kLanes<T> <= channels; c += kLanes<T>) {
+        Vec<T> upper[kPixels]{}, lower[kPixels]{};
+        for (int64_t r = p.first_row; r < p.end_row; ++r) {
+            const Stored* row = o.in + (p.in + r * p.in_row + c);
+            const T* taps = o.filter + (p.filter + r * p.filter_row + c);
+            if (kRows == 1 || r == 0)
+                add_row<S, kStride, true, false>(upper, lower, row, channels, taps, p.filter_row,
+                                                 p.filter_column);
+            else if (r == p.taps)
+                add_row<S, kStride, false, true>(upper, lower, row, channels, taps, p.filter_row,
+                                                 p.filter_column);
+            else
+                add_row<S, kStride, true, true>(upper, lower, row, channels, taps, p.filter_row,
+                                                p.filter_column);
+        }
+        finish(o, upper, c, p.out, p.out_pixel, kLanes<T>);
+        if (kRows == 2) finish(o, lower, c, p.out + p.out_row, p.out_pixel, kLanes<T>);
+    }
+}
+
+template <int kPixels, bool kWhole, class T, class Stored>
+PYCNN_INLINE void tap_by_tap(const Operands<T, Stored>& o, const Place& p, int64_t c, int n) {
+    Vec<T> acc[kPixels]{};
+    for (int64_t r = p.first_row; r < p.end_row; ++r)
+        for (int64_t s = p.first_column; s < p.end_column; ++s) {
+            const Vec<T> tap =
+                load(o.filter + (p.filter + r * p.filter_row + s * p.filter_column + c));
+            const Stored* in = o.in + (p.in + r * p.in_row + s * p.in_column + c);
+            for (int i = 0; i < kPixels; ++i) {
+                const Stored* at = in + i * p.in_pixel;
+                acc[i] = fma(kWhole ? load(at) : load(at, n), tap, acc[i]);
+            }
+        }
+    finish(o, acc, c, p.out, p.out_pixel, kWhole ? kLanes<T> : n);
+}
+
+// kPixels outputs of a row, channels [c, C), any taps.
+template <int kPixels, class T, class Stored>
+void any_block(const Operands<T, Stored>& o, const Place& p, int64_t c) {
+    for (; c + kLanes<T> <= o.channels; c += kLanes<T>)
+        tap_by_tap<kPixels, true>(o, p, c, kLanes<T>);
+    if (c < o.channels) tap_by_tap<kPixels, false>(o, p, c, static_cast<int>(o.channels - c));
+}
+
+// The blocks for one kind of columns; null where there is none.
+template <class T, class Stored>
+struct Blocks {
+    Block<T, Stored> pair = nullptr, row = nullptr, short_pair = nullptr, short_row = nullptr;
+};
+
+constexpr int kPixels = 8, kFewPixels = 4;
+
+template <class T, class Stored>
+Blocks<T, Stored> blocks_of(const GatherAxis& across) {
+#define PYCNN_BLOCK(S, stride, rows, pixels) &block<S, stride, rows, pixels, T, Stored>
+#define PYCNN_BLOCKS(S)                                                              \
+    if (across.taps == S && across.dilation == 1 && across.stride == 1)              \
+        return {PYCNN_BLOCK(S, 1, 2, kPixels), PYCNN_BLOCK(S, 1, 1, kPixels),        \
+                PYCNN_BLOCK(S, 1, 2, kFewPixels), PYCNN_BLOCK(S, 1, 1, kFewPixels)}; \
+    if (across.taps == S && across.dilation == 1 && across.stride == 2)              \
+    return {nullptr, PYCNN_BLOCK(S, 2, 1, kPixels), nullptr, PYCNN_BLOCK(S, 2, 1, kFewPixels)}
+    PYCNN_BLOCKS(3);
+    PYCNN_BLOCKS(5);
+    PYCNN_BLOCKS(7);
+#undef PYCNN_BLOCKS
+#undef PYCNN_BLOCK
+    return {};
+}
+
+struct Shape {
+    int64_t N, C, in_h, in_w, out_h, out_w, filter_pitch, filter_columns;
+};
+
+// One pass over dense channels-last arrays.
+template <class T, class Stored>
+class Pass {
+  public:
+    Pass(const Gathers& gathers, const Shape& shape, const Operands<T, Stored>& operands)
+        : gathers_(gathers), shape_(shape), operands_(operands) {
+        for (const GatherAxis& across : gathers.across)
+            blocks_.push_back(blocks_of<T, Stored>(across));
+    }
+
+    void run() const {
+        const auto phases = static_cast<int64_t>(gathers_.down.size());
+        const int64_t pairs = (gathers_.down[0].count + 1) / 2, units = pairs * phases;
+        const double taps =
+            1 + static_cast<double>(gathers_.down[0].taps * gathers_.across[0].taps);
+        const double row = static_cast<double>(shape_.out_w * shape_.C);
+        parallel_ranges(shape_.N * units, 4 * num_threads(), 2 * row * taps / 60,
+                        [&](int64_t begin, int64_t end) {
+                            for (int64_t unit = begin; unit < end; ++unit)
+                                two_rows(unit / units, gathers_.down[unit % phases],
+                                         unit % units / phases * 2);
+                        });
+    }
+
+  private:
+    // Outputs i and i + 1 of a phase, where there are so many.
+    void two_rows(int64_t n, const GatherAxis& down, int64_t i) const {
+        const int64_t rows = std::min<int64_t>(2, down.count - i);
+        for (size_t b = 0; b < blocks_.size(); ++b) {
+            const GatherAxis& across = gathers_.across[b];
+            const bool share =
+                rows == 2 && down.stride == down.dilation && blocks_[b].pair != nullptr;
+            if (share)
+                columns(place(n, down, across, i, down.taps + 1), across, blocks_[b].pair,
+                        blocks_[b].short_pair, 2);
+            else
+                for (int64_t row = i; row < i + rows; ++row)
+                    columns(place(n, down, across, row, down.taps), across, blocks_[b].row,
+                            blocks_[b].short_row, 1);
+        }
+    }
+
+    Place place(int64_t n, const GatherAxis& down, const GatherAxis& across, int64_t i,
+                int64_t tap_rows) const {
+        const int64_t in_row = shape_.in_w * shape_.C, out_row = shape_.out_w * shape_.C;
+        GatherAxis reached = down;
+        reached.taps = tap_rows;
+        Place p;
+        p.in = (n * shape_.in_h + down.at(i)) * in_row;
+        p.in_row = down.dilation * in_row;
+        p.in_column = across.dilation * shape_.C;
+        p.in_pixel = across.stride * shape_.C;
+        p.out = (n * shape_.out_h + down.first + i * down.step) * out_row;
+        p.out_row = down.step * out_row;
+        p.out_pixel = across.step * shape_.C;
+        p.filter =
+            (down.first_tap * shape_.filter_columns + across.first_tap) * shape_.filter_pitch;
+        p.filter_row = down.tap_step * shape_.filter_columns * shape_.filter_pitch;
+        p.filter_column = across.tap_step * shape_.filter_pitch;
+        p.taps = down.taps;
+        p.first_row = reached.first_inside(i);
+        p.end_row = reached.end_inside(i);
+        return p;
+    }
+
+    // All columns of a row, or of two; `wide` and `narrow` may be null.
+    void columns(const Place& row, const GatherAxis& across, Block<T, Stored> wide,
+                 Block<T, Stored> narrow, int rows) const {
+        const int64_t first = across.first_whole(), end = across.end_whole();
+        const int64_t whole = shape_.C / kLanes<T> * kLanes<T>;
+        int64_t j = 0;
+        for (; j < first; ++j) any<1>(row, across, j, 0, rows);
+        if (wide != nullptr && whole > 0) {
+            const auto step = [&](Block<T, Stored> block, auto pixels) {
+                for (; j + pixels <= end; j += pixels) {
+                    block(operands_, at(row, across, j));
+                    if (whole < shape_.C) any<pixels>(row, across, j, whole, rows);
+                }
+            };
+            step(wide, std::integral_constant<int, kPixels>{});
+            step(narrow, std::integral_constant<int, kFewPixels>{});
+        }
+        for (; j + kFewPixels <= end; j += kFewPixels) any<kFewPixels>(row, across, j, 0, rows);
+        for (; j < across.count; ++j) any<1>(row, across, j, 0, rows);
+    }
+
+    Place at(Place p, const GatherAxis& across, int64_t j) const {
+        p.in += across.at(j) * shape_.C;
+        p.out += (across.first + j * across.step) * shape_.C;
+        return p;
+    }
+
+    template <int kPixels>
+    void any(const Place& row, const GatherAxis& across, int64_t j, int64_t c, int rows) const {
+        Place p = at(row, across, j);
+        p.first_column = across.first_inside(j);
+        p.end_column = across.end_inside(j);
+        if (rows == 1) return any_block<kPixels>(operands_, p, c);
+        Place one = p;
+        one.end_row = std::min(p.end_row, p.taps);
+        any_block<kPixels>(operands_, one, c);
+        one.in += p.in_row;
+        one.out += p.out_row;
+        one.first_row = std::max<int64_t>(p.first_row - 1, 0);
+        one.end_row = std::max<int64_t>(p.end_row - 1, one.first_row);
+        any_block<kPixels>(operands_, one, c);
+    }
+
+    const Gathers& gathers_;
+    const Shape& shape_;
+    const Operands<T, Stored>& operands_;
+    std::vector<Blocks<T, Stored>> blocks_;
+};
+
+// w (C,1,R,S) as (R,S,pitch), the channels past C zero.
+template <class T, class Stored>
+Buffer<T> packed_filter(const Conv2dParams& g, const ArrayView& w, int64_t pitch) {
+    Buffer<T> packed(g.R * g.S * pitch);
+    for (int64_t c = 0; c < pitch; ++c)
+        for (int64_t r = 0; r < g.R; ++r)
+            for (int64_t s = 0; s < g.S; ++s)
+                packed[(r * g.S + s) * pitch + c] =
+                    c < g.C ? static_cast<T>(static_cast<const Stored*>(
+                                  w.data)[c * w.strides[0] + r * w.strides[2] + s * w.strides[3]])
+                            : T{0};
+    return packed;
+}
+
+void check(const Conv2dParams& g) {
+    if (g.C != g.G || g.K != g.G)
+        throw ValueError(refusal("groups", std::to_string(g.G),
+                                 "as many as channels and filters, which are " +
+                                     std::to_string(g.C) + " and " + std::to_string(g.K)));
+}
+
+template <class Stored>
+void gather(const Conv2dParams& g, const Gathers& gathers, const ArrayView& in, const ArrayView& w,
+            const ArrayView& out, const EpilogueView& epilogue) {
+    using T = Accumulation<Stored>;
+    const int64_t pitch = (g.C + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+    const Shape shape{g.N, g.C, in.shape[2], in.shape[3], out.shape[2], out.shape[3], pitch, g.S};
+    const Buffer<T> filter = packed_filter<T, Stored>(g, w, pitch);
+    const DenseInput<Stored> from(in, Layout::channels_last);
+    const DenseOutput<Stored> to(out, Layout::channels_last);
+    const DenseEpilogue<T, Stored> end(epilogue, Layout::channels_last);
+    const Operands<T, Stored> operands{from.data(), to.data(), filter.data(), g.C, end.epilogue};
+    Pass<T, Stored>(gathers, shape, operands).run();
+    to.finish();
+}
+
+}  // namespace
+
+void conv2d_fprop_depthwise(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
+                            const ArrayView& y, const EpilogueView& epilogue) {
+    check(p);
+    with_float_dtype(y.dtype,
+                     [&](auto t) { gather<decltype(t)>(p, fprop_gathers(p), x, w, y, epilogue); });
+}
+
+void conv2d_dgrad_depthwise(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
+                            const ArrayView& dx, const EpilogueView& epilogue) {
+    check(p);
+    with_float_dtype(
+        dx.dtype, [&](auto t) { gather<decltype(t)>(p, dgrad_gathers(p), dy, w, dx, epilogue); });
+}
+
+}  // namespace pycnn::PYCNN_ISA

@@ -1,0 +1,176 @@
+// Convolution in small groups, fprop and dgrad: 4, 8, 16 or 32 channels per group.
+//
+// Computes   fprop and dgrad of cpu/conv2d.h where a group has as many filters as channels
+// Arrays     any strides; rows of the input are copied into a tile (cpu/conv2d_tiles.h), which
+//            absorbs the layout, the halves and the borders. The filter is repacked
+// Threads    one task per (image, band of rows, chunk of channels)
+// Tiling     7 pixels x 1 vector of output channels in registers. A vector holds several groups, or
+//            a group several vectors. Instead of broadcasting each input channel within its group,
+//            the input's lanes change places with those at distance d, for every d below the
+//            group's size, and meet filters packed to match: no lane is wasted, and an exchanged
+//            vector serves all the filter's columns
+// Traffic    3x3, 4 per group: 3 exchanges and 1 load for 12 fused multiplications of a vector;
+//            the roof is arithmetic
+// Numerics   one accumulator per output in float32 for the halves; deterministic
+// Refuses    other groups; strides above 4; padding and dilation far larger than the image
+// Source     Krizhevsky et al. 2012; Xie et al. 2017, arXiv:1611.05431
+#include "cpu/conv2d_grouped.h"
+
+#include "cpu/conv2d.h"
+
+namespace pycnn::PYCNN_ISA {
+namespace {
+
+constexpr int kPixels = 7;
+
+// The filter for the vectors of a pass, (vector, input vector of its group, R, S, distance, lane).
+template <class T>
+struct Packed {
+    Buffer<T> data;
+    int64_t columns, span, vectors_per_group;
+    int64_t tap(int64_t vector, int64_t input, int64_t row, int64_t rows, int64_t column) const {
+        return (((vector * vectors_per_group + input) * rows + row) * columns + column) * span *
+               kLanes<T>;
+    }
+};
+
+// One row of a tile, kPixels outputs: S columns of taps next to each other.
+template <int S, int kStride, int kSpan, class T>
+PYCNN_INLINE void add_row(Vec<T> (&acc)[kPixels], const T* in, const T* taps, int64_t tap_column) {
+    constexpr int kStep = std::min(4, kSpan);
+    unrolled<kSpan / kStep>([&](auto part) {
+        Vec<T> filter[S][kStep];
+        for (int s = 0; s < S; ++s)
+            for (int d = 0; d < kStep; ++d)
+                filter[s][d] = load(taps + s * tap_column + (part * kStep + d) * kLanes<T>);
+        unrolled<(kPixels - 1) * kStride + S>([&](auto j) {
+            const Vec<T> v = exchange_lanes<part * kStep>(load(in + j * kLanes<T>));
+            unrolled<kStep>([&](auto d) {
+                const Vec<T> exchanged = exchange_lanes<d>(v);
+                for (int s = 0; s < S; ++s) {
+                    const int i = j - s;
+                    if (i < 0 || i % kStride != 0 || i / kStride >= kPixels) continue;
+                    acc[i / kStride] = fma(exchanged, filter[s][d], acc[i / kStride]);
+                }
+            });
+        });
+    });
+}
+
+// The same for one column of taps, the outputs' inputs `step` apart.
+template <int kSpan, class T>
+PYCNN_INLINE void add_column(Vec<T> (&acc)[kPixels], const T* in, int64_t step, const T* taps) {
+    constexpr int kStep = std::min(4, kSpan);
+    unrolled<kSpan / kStep>([&](auto part) {
+        Vec<T> filter[kStep];
+        for (int d = 0; d < kStep; ++d) filter[d] = load(taps + (part * kStep + d) * kLanes<T>);
+        for (int i = 0; i < kPixels; ++i) {
+            const Vec<T> v = exchange_lanes<part * kStep>(load(in + i * step));
+            unrolled<kStep>([&](auto d) { acc[i] = fma(exchange_lanes<d>(v), filter[d], acc[i]); });
+        }
+    });
+}
+
+// S = 0: any columns of taps, one by one.
+template <int S, int kStride, int kSpan, class T>
+void compute(const TileRow<T>& row, const Packed<T>& w, int64_t filter_rows) {
+    const GatherAxis &down = *row.down, &across = *row.across;
+    const int64_t group = row.vector / w.vectors_per_group * w.vectors_per_group;
+    const int64_t tap_column = across.tap_step * kSpan * kLanes<T>;
+    const int64_t column = across.dilation * kLanes<T>, pixel = across.stride * kLanes<T>;
+    for (int64_t j = 0; j < row.pixels; j += kPixels) {
+        Vec<T> acc[kPixels]{};
+        for (int64_t v = 0; v < w.vectors_per_group; ++v)
+            for (int64_t r = row.first_row; r < row.end_row; ++r) {
+                const T* in = row.tile + ((group + v - row.first_vector) * row.vector_step +
+                                          row.in + r * row.in_row + j * pixel);
+                const T* taps =
+                    w.data.data() + w.tap(row.vector, v, down.first_tap + r * down.tap_step,
+                                          filter_rows, across.first_tap);
+                if constexpr (S > 0)
+                    add_row<S, kStride, kSpan>(acc, in, taps, tap_column);
+                else
+                    for (int64_t s = 0; s < across.taps; ++s)
+                        add_column<kSpan>(acc, in + s * column, pixel, taps + s * tap_column);
+            }
+        for (int i = 0; i < kPixels; ++i) store(row.out + (j + i) * row.out_step, acc[i]);
+    }
+}
+
+template <int kSpan, class T>
+void compute_row(const TileRow<T>& row, const Packed<T>& w, int64_t filter_rows) {
+    const GatherAxis& across = *row.across;
+    if (across.taps == 3 && across.dilation == 1 && across.stride == 1)
+        return compute<3, 1, kSpan>(row, w, filter_rows);
+    if (across.taps == 3 && across.dilation == 1 && across.stride == 2)
+        return compute<3, 2, kSpan>(row, w, filter_rows);
+    compute<0, 1, kSpan>(row, w, filter_rows);
+}
+
+// w (K,C/G,R,S) for fprop; for dgrad the roles of filters and channels are swapped.
+template <class T, class Stored>
+Packed<T> packed_filter(const Conv2dParams& g, const ArrayView& w, bool adjoint) {
+    constexpr int kCount = kLanes<T>;
+    const int64_t per_group = g.C / g.G, span = std::min<int64_t>(per_group, kCount);
+    const int64_t vectors = (g.C + kCount - 1) / kCount;
+    Packed<T> packed{Buffer<T>(vectors * kCount * per_group * g.R * g.S), g.S, span,
+                     per_group / span};
+    const auto* from = static_cast<const Stored*>(w.data);
+    const double cost = static_cast<double>(kCount * per_group * g.R * g.S);
+    parallel_for(vectors, cost, [&](int64_t vector) {
+        for (int64_t input = 0; input < packed.vectors_per_group; ++input)
+            for (int64_t d = 0; d < span; ++d)
+                for (int lane = 0; lane < kCount; ++lane) {
+                    const int64_t output = vector * kCount + lane, group = output / per_group;
+                    // the input channel, counted within the group, that lane meets at distance d
+                    const int64_t other = per_group > kCount
+                                              ? input * kCount + (lane ^ d)
+                                              : (vector * kCount + (lane ^ d)) % per_group;
+                    const int64_t k = adjoint ? group * per_group + other : output;
+                    const int64_t c = adjoint ? output % per_group : other;
+                    const Stored* filter = from + k * w.strides[0] + c * w.strides[1];
+                    for (int64_t r = 0; r < g.R; ++r)
+                        for (int64_t s = 0; s < g.S; ++s) {
+                            T* to = packed.data.data() + packed.tap(vector, input, r, g.R, s);
+                            to[d * kCount + lane] =
+                                output < g.C
+                                    ? static_cast<T>(filter[r * w.strides[2] + s * w.strides[3]])
+                                    : T{0};
+                        }
+                }
+    });
+    return packed;
+}
+
+template <class Stored>
+void gather(const Conv2dParams& g, const Gathers& gathers, const ArrayView& in, const ArrayView& w,
+            const ArrayView& out, const EpilogueView& epilogue, bool adjoint) {
+    using T = Accumulation<Stored>;
+    const Packed<T> packed = packed_filter<T, Stored>(g, w, adjoint);
+    const double cost = static_cast<double>(g.C / g.G * g.R * g.S) / 5;
+    with_span<T>(packed.span, [&](auto span) {
+        tiled_gather<T, Stored>(
+            gathers, in, out, epilogue, packed.vectors_per_group, kPixels, cost,
+            [&](const TileRow<T>& row) { compute_row<span, T>(row, packed, g.R); });
+    });
+}
+
+}  // namespace
+
+void conv2d_fprop_grouped(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
+                          const ArrayView& y, const EpilogueView& epilogue) {
+    check_grouped(p);
+    with_float_dtype(y.dtype, [&](auto t) {
+        gather<decltype(t)>(p, fprop_gathers(p), x, w, y, epilogue, false);
+    });
+}
+
+void conv2d_dgrad_grouped(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
+                          const ArrayView& dx, const EpilogueView& epilogue) {
+    check_grouped(p);
+    with_float_dtype(dx.dtype, [&](auto t) {
+        gather<decltype(t)>(p, dgrad_gathers(p), dy, w, dx, epilogue, true);
+    });
+}
+
+}  // namespace pycnn::PYCNN_ISA
