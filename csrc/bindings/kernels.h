@@ -35,5 +35,7 @@ EpilogueView epilogue_arg(py::handle object, const ArrayView& out, int64_t chann
 
 void bind_memory(py::module_& m);
 void bind_conv2d(py::module_& m);
+void bind_gemm(py::module_& m);
+void bind_im2col(py::module_& m);
 
 }  // namespace pycnn

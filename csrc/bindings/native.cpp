@@ -153,4 +153,6 @@ PYBIND11_MODULE(_native, m) {
 
     bind_memory(m);
     bind_conv2d(m);
+    bind_gemm(m);
+    bind_im2col(m);
 }

@@ -24,4 +24,24 @@ PYCNN_PER_ISA(void conv2d_fprop_naive(const Conv2dParams& p, const ArrayView& x,
                                       const ArrayView& dy, const ArrayView& dw,
                                       const EpilogueView& epilogue);)
 
+PYCNN_PER_ISA(
+    void conv2d_fprop_pointwise(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
+                                const ArrayView& y, const EpilogueView& epilogue);
+    void conv2d_dgrad_pointwise(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
+                                const ArrayView& dx, const EpilogueView& epilogue);
+    void conv2d_wgrad_pointwise(const Conv2dParams& p, const ArrayView& x, const ArrayView& dy,
+                                const ArrayView& dw, const EpilogueView& epilogue);)
+
+PYCNN_PER_ISA(
+    void conv2d_fprop_im2col(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
+                             const ArrayView& y, const EpilogueView& epilogue);
+    void conv2d_dgrad_im2col(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
+                             const ArrayView& dx, const EpilogueView& epilogue);
+    void conv2d_wgrad_im2col(const Conv2dParams& p, const ArrayView& x, const ArrayView& dy,
+                             const ArrayView& dw, const EpilogueView& epilogue);)
+
+PYCNN_PER_ISA(void conv2d_dgrad_pixel_shuffle(const Conv2dParams& p, const ArrayView& dy,
+                                              const ArrayView& w, const ArrayView& dx,
+                                              const EpilogueView& epilogue);)
+
 }  // namespace pycnn
