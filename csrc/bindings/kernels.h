@@ -39,5 +39,7 @@ void bind_conv2d(py::module_& m);
 void bind_copy(py::module_& m);
 void bind_elementwise(py::module_& m);
 void bind_reduce(py::module_& m);
+void bind_gemm(py::module_& m);
+void bind_im2col(py::module_& m);
 
 }  // namespace pycnn

@@ -157,4 +157,6 @@ PYBIND11_MODULE(_native, m) {
     bind_copy(m);
     bind_elementwise(m);
     bind_reduce(m);
+    bind_gemm(m);
+    bind_im2col(m);
 }

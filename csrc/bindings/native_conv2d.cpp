@@ -28,6 +28,11 @@ constexpr Algorithm kAlgorithms[] = {
      PYCNN_PASS(conv2d_wgrad_direct)},
     {"naive", PYCNN_PASS(conv2d_fprop_naive), PYCNN_PASS(conv2d_dgrad_naive),
      PYCNN_PASS(conv2d_wgrad_naive)},
+    {"pointwise", PYCNN_PASS(conv2d_fprop_pointwise), PYCNN_PASS(conv2d_dgrad_pointwise),
+     PYCNN_PASS(conv2d_wgrad_pointwise)},
+    {"pixel_shuffle", nullptr, PYCNN_PASS(conv2d_dgrad_pixel_shuffle), nullptr},
+    {"im2col", PYCNN_PASS(conv2d_fprop_im2col), PYCNN_PASS(conv2d_dgrad_im2col),
+     PYCNN_PASS(conv2d_wgrad_im2col)},
 };
 
 Pass (*find(py::handle name, Pass (*Algorithm::*pass)()))() {
