@@ -35,5 +35,9 @@ EpilogueView epilogue_arg(py::handle object, const ArrayView& out, int64_t chann
 
 void bind_memory(py::module_& m);
 void bind_conv2d(py::module_& m);
+void bind_pool2d(py::module_& m);
+void bind_max_unpool2d(py::module_& m);
+void bind_local_response_norm(py::module_& m);
+void bind_resize2d(py::module_& m);
 
 }  // namespace pycnn

@@ -153,4 +153,8 @@ PYBIND11_MODULE(_native, m) {
 
     bind_memory(m);
     bind_conv2d(m);
+    bind_pool2d(m);
+    bind_max_unpool2d(m);
+    bind_local_response_norm(m);
+    bind_resize2d(m);
 }
