@@ -41,5 +41,9 @@ void bind_elementwise(py::module_& m);
 void bind_reduce(py::module_& m);
 void bind_gemm(py::module_& m);
 void bind_im2col(py::module_& m);
+void bind_pool2d(py::module_& m);
+void bind_max_unpool2d(py::module_& m);
+void bind_local_response_norm(py::module_& m);
+void bind_resize2d(py::module_& m);
 
 }  // namespace pycnn

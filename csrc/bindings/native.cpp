@@ -159,4 +159,8 @@ PYBIND11_MODULE(_native, m) {
     bind_reduce(m);
     bind_gemm(m);
     bind_im2col(m);
+    bind_pool2d(m);
+    bind_max_unpool2d(m);
+    bind_local_response_norm(m);
+    bind_resize2d(m);
 }

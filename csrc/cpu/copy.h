@@ -36,6 +36,18 @@ template <>
 struct DTypeOf<BFloat16> {
     static constexpr DType value = DType::bf16;
 };
+template <>
+struct DTypeOf<uint8_t> {
+    static constexpr DType value = DType::u8;
+};
+template <>
+struct DTypeOf<int32_t> {
+    static constexpr DType value = DType::i32;
+};
+template <>
+struct DTypeOf<int64_t> {
+    static constexpr DType value = DType::i64;
+};
 
 // Calls function(T{}) with the stored type T of a floating-point dtype; TypeError for the others.
 template <class F>

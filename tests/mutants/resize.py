@@ -5,6 +5,7 @@ from __future__ import annotations
 from .harness import Mutant
 
 REFERENCE = "pycnn/providers/reference/resize2d.py"
+TABLES = "pycnn/providers/resize_tables.py"
 GEOMETRY = "pycnn/geometry/resize2d.py"
 PAD = "pycnn/functional/pad.py"
 PIXEL = "pycnn/functional/pixel.py"
@@ -14,31 +15,31 @@ PAD_TESTS = "tests/functional/test_pad.py"
 
 MUTANTS = [
     Mutant(
-        REFERENCE,
+        TABLES,
         'single = np.dtype("float32")',
         'single = np.dtype("float64")',
         killer=f"{TESTS}::test_nearest_picks_the_element_torch_picks[2-float32-nearest]",
     ),
     Mutant(
-        REFERENCE,
+        TABLES,
         'offset = 0.5 if mode == "nearest-exact" else 0.0',
         "offset = 0.0",
         killer=f"{TESTS}::test_nearest_picks_the_element_torch_picks[2-float32-nearest-exact]",
     ),
     Mutant(
-        REFERENCE,
+        TABLES,
         "position = np.maximum(position, 0)",
         "position = np.maximum(position, -1)",
         killer=f"{TESTS}::test_sizes_with_gradients[bilinear]",
     ),
     Mutant(
-        REFERENCE,
+        TABLES,
         "_keys(share + 1 - t, -0.75)",
         "_keys(share + 1 - t, -0.5)",
         killer=f"{TESTS}::test_sizes_with_gradients[bicubic]",
     ),
     Mutant(
-        REFERENCE,
+        TABLES,
         "stretch = max(step, real(1))",
         "stretch = step",
         killer=f"{TESTS}::test_sizes_with_gradients[bilinear-True1]",
