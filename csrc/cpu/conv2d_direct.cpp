@@ -50,8 +50,8 @@ struct Unit {
 struct TilePixels {
     int64_t pixels;  // of both
     struct Run {
-        int64_t slot;                 // of the workspace
-        int64_t image, row, column;   // of the output
+        int64_t slot;                // of the workspace
+        int64_t image, row, column;  // of the output
     } runs[2];
 };
 
@@ -128,11 +128,14 @@ class Direct {
     }
 
     void cut() {
-        constexpr int64_t kFirstLevel = 20 * 1024, kSecondLevel = 400 * 1024;
+        // Of the L1 and L2 caches; what else passes through them is the filters.
+        constexpr int64_t kFirstLevel = 32 * 1024, kSecondLevel = 640 * 1024;
+        constexpr int64_t kPixels = 512;  // per task: each filter is read once for so many
         constexpr int64_t bytes = sizeof(T);
         const int64_t across = std::min<int64_t>(p_.columns.outputs, kTilePixels);
         const int64_t seen = Window(p_.rows, 1).slots * Window(p_.columns, across).slots;
-        const int64_t most = std::max<int64_t>(kFirstLevel / bytes / std::max<int64_t>(seen, 1), 16);
+        const int64_t most =
+            std::max<int64_t>(kFirstLevel / bytes / std::max<int64_t>(seen, 1), 16);
         channel_blocks_ = std::max<int64_t>(ceil_div(p_.depth, most), 1);
         block_channels_ = ceil_div(p_.depth, channel_blocks_);
         if (channel_blocks_ > 1) {
@@ -147,17 +150,23 @@ class Direct {
         rows_ = p_.rows.outputs, columns_ = p_.columns.outputs, images_ = 1;
         while (columns_ > kTilePixels && !fits(1, columns_, 1)) columns_ = ceil_div(columns_, 2);
         // With one block of channels the sums never leave the tile: any number of pixels will do.
-        const int64_t pixels = channel_blocks_ == 1 ? int64_t{1} << 40 : 256;
+        const int64_t pixels = channel_blocks_ == 1 ? int64_t{1} << 40 : kPixels;
         while (rows_ > 1 && (rows_ * columns_ > pixels || !fits(rows_, columns_, 1)))
             rows_ = one_part_more(p_.rows.outputs, rows_);
-        const int64_t threads = num_threads();
+        const int64_t threads = num_threads(), plane = p_.rows.outputs * p_.columns.outputs;
+        if (rows_ * columns_ == plane) {
+            images_ = std::clamp<int64_t>(kPixels / plane, 1, p_.in.shape[0]);
+            while (images_ > 1 && !fits(rows_, columns_, images_)) --images_;
+        }
         task_units_ = units();
         if (channel_blocks_ > 1) {
-            const int64_t sums = rows_ * columns_ * kTileVectors * kVector * bytes;
+            const int64_t sums = images_ * rows_ * columns_ * kTileVectors * kVector * bytes;
             task_units_ = std::clamp<int64_t>(kSecondLevel / sums, 1, units());
         }
         const auto tasks = [&] { return blocks() * p_.groups * ceil_div(units(), task_units_); };
         const int64_t wanted = threads == 1 ? 1 : 4 * threads;
+        while (tasks() < wanted && images_ > 1 && images_ * plane > 16 * kTilePixels)
+            images_ = one_part_more(p_.in.shape[0], images_);
         while (tasks() < wanted && rows_ > 1 && rows_ * columns_ > 16 * kTilePixels)
             rows_ = one_part_more(p_.rows.outputs, rows_);
         while (tasks() < wanted && task_units_ > 1)
@@ -173,10 +182,9 @@ class Direct {
         const int64_t padded = u.vectors * kVector;
         for (const AxisTap& r : u.rows->taps)
             for (const AxisTap& s : u.columns->taps) {
-                const TapMatrix<S> matrix{w + r.index * p_.w.strides[2] +
-                                              s.index * p_.w.strides[3],
-                                          p_.w_depth, p_.w_width, channels, u.channels};
-                pack_tap(matrix, padded, out);
+                const int64_t at = r.index * p_.w.strides[2] + s.index * p_.w.strides[3];
+                pack_tap(TapMatrix<S>{w + at, p_.w_depth, p_.w_width, channels, u.channels}, padded,
+                         out);
                 out += channels * padded;
             }
     }
@@ -189,8 +197,8 @@ class Direct {
     void pack_all() {
         filters_ = Buffer<T>(p_.groups * packed_ * p_.depth);
         const int64_t pieces = units() * channel_blocks_;
-        const double cost = 0.3 * static_cast<double>(packed_ * p_.depth) /
-                            static_cast<double>(pieces);
+        const double cost =
+            0.3 * static_cast<double>(packed_ * p_.depth) / static_cast<double>(pieces);
         parallel_for(p_.groups * pieces, cost, [&](int64_t task) {
             const Unit& u = units_[static_cast<size_t>(task % units())];
             const int64_t group = task / pieces, block = task / units() % channel_blocks_;
@@ -235,9 +243,9 @@ class Direct {
                     };
                     const int64_t pixels = to - from;
                     if (pixels > kTilePixels / 2) {
-                        tiles.push_back({pixels,
-                                         {run_at(from),
-                                          run_at(from + first_run(static_cast<int>(pixels)))}});
+                        tiles.push_back(
+                            {pixels,
+                             {run_at(from), run_at(from + first_run(static_cast<int>(pixels)))}});
                         continue;
                     }
                     auto& others = waiting[pixels];
@@ -271,8 +279,8 @@ class Direct {
                 for (int64_t part = 0; part < parts; ++part, workspace += count * channels) {
                     const int64_t v = across.input(part * count, b.column);
                     int64_t from = std::clamp<int64_t>(ceil_div_floor(-v, step), 0, count);
-                    int64_t to = std::clamp<int64_t>(ceil_div_floor(in.shape[3] - v, step), from,
-                                                     count);
+                    int64_t to =
+                        std::clamp<int64_t>(ceil_div_floor(in.shape[3] - v, step), from, count);
                     if (h < 0 || h >= in.shape[2]) from = to = 0;
                     std::fill(workspace, workspace + from * channels, T{0});
                     std::fill(workspace + to * channels, workspace + count * channels, T{0});
@@ -280,9 +288,9 @@ class Direct {
                     const auto* data = static_cast<const S*>(in.data) +
                                        (b.image + n) * in.strides[0] + channel * in.strides[1] +
                                        h * in.strides[2] + (v + from * step) * in.strides[3];
-                    gather_pixels<T, S>({data, step * in.strides[3], in.strides[1], to - from,
-                                         channels},
-                                        workspace + from * channels);
+                    gather_pixels<T, S>(
+                        {data, step * in.strides[3], in.strides[1], to - from, channels},
+                        workspace + from * channels);
                 }
             }
     }
@@ -306,8 +314,8 @@ class Direct {
         if (adjacent) o.depth = channels * static_cast<int64_t>(s.size());
         for (const AxisTap& r : rows.taps)
             for (const AxisTap& t : s) {
-                o.of_taps.push_back(
-                    (down.slot(r.offset) * across.slots + across.slot(t.offset)) * channels);
+                o.of_taps.push_back((down.slot(r.offset) * across.slots + across.slot(t.offset)) *
+                                    channels);
                 if (adjacent) break;
             }
         return o;
@@ -322,8 +330,7 @@ class Direct {
         for (int64_t i = units_from; i < units_to; ++i) {
             const Unit& u = units_[static_cast<size_t>(i)];
             auto& of_phase = tiles[u.phase];
-            if (of_phase.empty())
-                of_phase = tiles_of_block(b, *u.rows, *u.columns, down, across);
+            if (of_phase.empty()) of_phase = tiles_of_block(b, *u.rows, *u.columns, down, across);
             all_tiles += static_cast<int64_t>(of_phase.size());
             largest = std::max(largest, taps(u) * u.vectors * kVector * block_channels_);
         }
@@ -403,9 +410,9 @@ class Direct {
         if (activation_ != Activation::none) activate(sums, t.pixels * padded, activation_);
         const T* at = sums;
         for (int i = 0; i < 2; ++i) {
-            scatter_pixels<T, S>(at, padded,
-                                 pixels_of<S>(p_.out, t.runs[i], u.columns->step, channel,
-                                              counts[i], u.channels));
+            scatter_pixels<T, S>(
+                at, padded,
+                pixels_of<S>(p_.out, t.runs[i], u.columns->step, channel, counts[i], u.channels));
             at += counts[i] * padded;
         }
     }

@@ -103,8 +103,7 @@ void gather_pixels(const PixelRun<const S>& run, T* out) {
             const S* from = run.data + p * run.pixel_stride;
             T* to = out + p * channels;
             for (int64_t c = 0; c < channels - rest; c += L) store(to + c, load(from + c));
-            if (rest)
-                store(to + channels - rest, load(from + channels - rest, rest), rest);
+            if (rest) store(to + channels - rest, load(from + channels - rest, rest), rest);
         }
     } else if (run.pixel_stride == 1) {
         for (int64_t p = 0; p < run.pixels; p += L)
@@ -122,8 +121,8 @@ void gather_pixels(const PixelRun<const S>& run, T* out) {
                     for (int i = 0; i < L; ++i) store(to + i * channels, rows[i]);
                 } else {
                     for (int i = 0; i < L; ++i)
-                        rows[i] = i < down ? load(from + i * run.channel_stride, across)
-                                           : zero<T>();
+                        rows[i] =
+                            i < down ? load(from + i * run.channel_stride, across) : zero<T>();
                     transpose<T>(rows);
                     for (int i = 0; i < across; ++i) store(to + i * channels, rows[i], down);
                 }
@@ -131,8 +130,8 @@ void gather_pixels(const PixelRun<const S>& run, T* out) {
     } else {
         for (int64_t p = 0; p < run.pixels; ++p)
             for (int64_t c = 0; c < channels; ++c)
-                out[p * channels + c] = static_cast<T>(
-                    run.data[p * run.pixel_stride + c * run.channel_stride]);
+                out[p * channels + c] =
+                    static_cast<T>(run.data[p * run.pixel_stride + c * run.channel_stride]);
     }
 }
 
