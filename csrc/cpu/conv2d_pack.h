@@ -40,6 +40,7 @@ struct TapMatrix {
     const S* w;
     int64_t depth_stride, width_stride;
     int64_t depth, width;
+    int64_t next;  // from this matrix to the one that is packed next, which is prefetched
 };
 
 // out[d][k] = the matrix, converted, the columns from `width` to `padded` zero.
@@ -53,6 +54,8 @@ void pack_tap(const TapMatrix<S>& m, int64_t padded, T* out) {
                 Vec<T> rows[L];
                 const int64_t there = std::min<int64_t>(L, m.width - k);
                 const S* from = m.w + d + k * m.width_stride;
+                for (int64_t i = 0; i < there; ++i)
+                    __builtin_prefetch(from + m.next + i * m.width_stride);
                 if (there == L) {
 #pragma GCC unroll 16
                     for (int i = 0; i < L; ++i) rows[i] = load(from + i * m.width_stride);
@@ -69,6 +72,7 @@ void pack_tap(const TapMatrix<S>& m, int64_t padded, T* out) {
             for (int64_t k = 0; k < padded; k += L) {
                 const int there = static_cast<int>(std::clamp<int64_t>(m.width - k, 0, L));
                 const S* from = m.w + d * m.depth_stride + k;
+                __builtin_prefetch(from + m.next);
                 store(out + d * padded + k, there == L ? load(from) : load(from, there));
             }
     }
