@@ -48,10 +48,11 @@ struct Unit {
 
 // Two runs of neighbouring pixels, the second of which may be empty.
 struct TilePixels {
-    int64_t pixels;  // of both
+    int64_t pixels;              // of both
+    int64_t taps_from, taps_to;  // of the phase's rows: those that reach the input in either run
     struct Run {
-        int64_t slot;                 // of the workspace
-        int64_t image, row, column;   // of the output
+        int64_t slot;                // of the workspace
+        int64_t image, row, column;  // of the output
     } runs[2];
 };
 
@@ -128,11 +129,14 @@ class Direct {
     }
 
     void cut() {
-        constexpr int64_t kFirstLevel = 20 * 1024, kSecondLevel = 400 * 1024;
+        // Of the L1 and L2 caches; what else passes through them is the filters.
+        constexpr int64_t kFirstLevel = 32 * 1024, kSecondLevel = 640 * 1024;
+        constexpr int64_t kPixels = 512;  // per task: each filter is read once for so many
         constexpr int64_t bytes = sizeof(T);
         const int64_t across = std::min<int64_t>(p_.columns.outputs, kTilePixels);
         const int64_t seen = Window(p_.rows, 1).slots * Window(p_.columns, across).slots;
-        const int64_t most = std::max<int64_t>(kFirstLevel / bytes / std::max<int64_t>(seen, 1), 16);
+        const int64_t most =
+            std::max<int64_t>(kFirstLevel / bytes / std::max<int64_t>(seen, 1), 16);
         channel_blocks_ = std::max<int64_t>(ceil_div(p_.depth, most), 1);
         block_channels_ = ceil_div(p_.depth, channel_blocks_);
         if (channel_blocks_ > 1) {
@@ -147,17 +151,23 @@ class Direct {
         rows_ = p_.rows.outputs, columns_ = p_.columns.outputs, images_ = 1;
         while (columns_ > kTilePixels && !fits(1, columns_, 1)) columns_ = ceil_div(columns_, 2);
         // With one block of channels the sums never leave the tile: any number of pixels will do.
-        const int64_t pixels = channel_blocks_ == 1 ? int64_t{1} << 40 : 256;
+        const int64_t pixels = channel_blocks_ == 1 ? int64_t{1} << 40 : kPixels;
         while (rows_ > 1 && (rows_ * columns_ > pixels || !fits(rows_, columns_, 1)))
             rows_ = one_part_more(p_.rows.outputs, rows_);
-        const int64_t threads = num_threads();
+        const int64_t threads = num_threads(), plane = p_.rows.outputs * p_.columns.outputs;
+        if (rows_ * columns_ == plane) {
+            images_ = std::clamp<int64_t>(kPixels / plane, 1, p_.in.shape[0]);
+            while (images_ > 1 && !fits(rows_, columns_, images_)) --images_;
+        }
         task_units_ = units();
         if (channel_blocks_ > 1) {
-            const int64_t sums = rows_ * columns_ * kTileVectors * kVector * bytes;
+            const int64_t sums = images_ * rows_ * columns_ * kTileVectors * kVector * bytes;
             task_units_ = std::clamp<int64_t>(kSecondLevel / sums, 1, units());
         }
         const auto tasks = [&] { return blocks() * p_.groups * ceil_div(units(), task_units_); };
         const int64_t wanted = threads == 1 ? 1 : 4 * threads;
+        while (tasks() < wanted && images_ > 1 && images_ * plane > 16 * kTilePixels)
+            images_ = one_part_more(p_.in.shape[0], images_);
         while (tasks() < wanted && rows_ > 1 && rows_ * columns_ > 16 * kTilePixels)
             rows_ = one_part_more(p_.rows.outputs, rows_);
         while (tasks() < wanted && task_units_ > 1)
@@ -171,14 +181,19 @@ class Direct {
         const auto* w = static_cast<const S*>(p_.w.data) + group * p_.w_group +
                         channel * p_.w_depth + u.first * p_.w_width;
         const int64_t padded = u.vectors * kVector;
-        for (const AxisTap& r : u.rows->taps)
-            for (const AxisTap& s : u.columns->taps) {
-                const TapMatrix<S> matrix{w + r.index * p_.w.strides[2] +
-                                              s.index * p_.w.strides[3],
-                                          p_.w_depth, p_.w_width, channels, u.channels};
-                pack_tap(matrix, padded, out);
-                out += channels * padded;
-            }
+        const auto& columns = u.columns->taps;
+        const auto filter_at = [&](size_t tap) {
+            return u.rows->taps[tap / columns.size()].index * p_.w.strides[2] +
+                   columns[tap % columns.size()].index * p_.w.strides[3];
+        };
+        for (size_t tap = 0; tap < static_cast<size_t>(taps(u)); ++tap) {
+            const int64_t at = filter_at(tap);
+            const int64_t next =
+                tap + 1 < static_cast<size_t>(taps(u)) ? filter_at(tap + 1) - at : 0;
+            pack_tap(TapMatrix<S>{w + at, p_.w_depth, p_.w_width, channels, u.channels, next},
+                     padded, out);
+            out += channels * padded;
+        }
     }
 
     // Of unit u in group g, block of channels from `channel`.
@@ -189,8 +204,8 @@ class Direct {
     void pack_all() {
         filters_ = Buffer<T>(p_.groups * packed_ * p_.depth);
         const int64_t pieces = units() * channel_blocks_;
-        const double cost = 0.3 * static_cast<double>(packed_ * p_.depth) /
-                            static_cast<double>(pieces);
+        const double cost =
+            0.3 * static_cast<double>(packed_ * p_.depth) / static_cast<double>(pieces);
         parallel_for(p_.groups * pieces, cost, [&](int64_t task) {
             const Unit& u = units_[static_cast<size_t>(task % units())];
             const int64_t group = task / pieces, block = task / units() % channel_blocks_;
@@ -214,47 +229,61 @@ class Direct {
                 i % across * columns_};
     }
 
+    // The rows of a phase's taps that lie inside the input for one row of outputs: one range, for
+    // the offsets ascend.
+    std::pair<int64_t, int64_t> taps_inside(const AxisPhase& rows, int64_t i) const {
+        const int64_t all = static_cast<int64_t>(rows.taps.size());
+        int64_t from = 0, to = all;
+        const auto input = [&](int64_t tap) {
+            return i * p_.rows.stride + rows.taps[static_cast<size_t>(tap)].offset;
+        };
+        while (from < all && input(from) < 0) ++from;
+        while (to > from && input(to - 1) >= p_.rows.inputs) --to;
+        return {from, to};
+    }
+
     // Cuts a block's pixels of one phase into tiles.
     std::vector<TilePixels> tiles_of_block(const Block& b, const AxisPhase& rows,
                                            const AxisPhase& columns, const Window& down,
                                            const Window& across) const {
         std::vector<TilePixels> tiles;
-        std::vector<TilePixels::Run> waiting[kTilePixels / 2 + 1];
+        std::optional<size_t> waiting[kTilePixels / 2 + 1];  // tiles of one run, by its pixels
         const int64_t height = std::clamp<int64_t>(rows.count - b.row, 0, rows_);
         const int64_t width = std::clamp<int64_t>(columns.count - b.column, 0, columns_);
         const int64_t parts = ceil_div(width, kTilePixels);
-        for (int64_t n = 0; n < b.images; ++n)
-            for (int64_t i = 0; i < height; ++i)
+        // Rows outermost: runs that are joined are in like rows, with like taps in the padding.
+        for (int64_t i = 0; i < height; ++i) {
+            const auto [taps_from, taps_to] = taps_inside(rows, b.row + i);
+            for (int64_t n = 0; n < b.images; ++n)
                 for (int64_t part = 0; part < parts; ++part) {
                     const int64_t from = width * part / parts, to = width * (part + 1) / parts;
+                    const int64_t pixels = to - from, first = first_run(static_cast<int>(pixels));
                     const auto run_at = [&](int64_t j) {
                         return TilePixels::Run{
-                            ((n * down.slots) + i * down.step) * across.slots + j * across.step,
+                            (n * down.slots + i * down.step) * across.slots + j * across.step,
                             b.image + n, rows.first + (b.row + i) * rows.step,
                             columns.first + (b.column + j) * columns.step};
                     };
-                    const int64_t pixels = to - from;
                     if (pixels > kTilePixels / 2) {
-                        tiles.push_back({pixels,
-                                         {run_at(from),
-                                          run_at(from + first_run(static_cast<int>(pixels)))}});
+                        tiles.push_back(
+                            {pixels, taps_from, taps_to, {run_at(from), run_at(from + first)}});
                         continue;
                     }
-                    auto& others = waiting[pixels];
-                    others.push_back(run_at(from));
-                    if (others.size() == 2) {
-                        tiles.push_back({2 * pixels, {others[0], others[1]}});
-                        others.clear();
+                    std::optional<size_t>& other = waiting[pixels];
+                    if (other) {
+                        TilePixels& tile = tiles[*other];
+                        tile.pixels *= 2;
+                        tile.taps_from = std::min(tile.taps_from, taps_from);
+                        tile.taps_to = std::max(tile.taps_to, taps_to);
+                        tile.runs[1] = run_at(from);
+                        other.reset();
+                    } else {
+                        other = tiles.size();
+                        tiles.push_back(
+                            {pixels, taps_from, taps_to, {run_at(from), run_at(from + first)}});
                     }
                 }
-        for (int64_t pixels = 1; pixels <= kTilePixels / 2; ++pixels)
-            for (const TilePixels::Run& run : waiting[pixels]) {
-                TilePixels tile{pixels, {run, run}};
-                const int64_t first = first_run(static_cast<int>(pixels));
-                tile.runs[1].slot += first * across.step;
-                tile.runs[1].column += first * columns.step;
-                tiles.push_back(tile);
-            }
+        }
         return tiles;
     }
 
@@ -271,8 +300,8 @@ class Direct {
                 for (int64_t part = 0; part < parts; ++part, workspace += count * channels) {
                     const int64_t v = across.input(part * count, b.column);
                     int64_t from = std::clamp<int64_t>(ceil_div_floor(-v, step), 0, count);
-                    int64_t to = std::clamp<int64_t>(ceil_div_floor(in.shape[3] - v, step), from,
-                                                     count);
+                    int64_t to =
+                        std::clamp<int64_t>(ceil_div_floor(in.shape[3] - v, step), from, count);
                     if (h < 0 || h >= in.shape[2]) from = to = 0;
                     std::fill(workspace, workspace + from * channels, T{0});
                     std::fill(workspace + to * channels, workspace + count * channels, T{0});
@@ -280,9 +309,9 @@ class Direct {
                     const auto* data = static_cast<const S*>(in.data) +
                                        (b.image + n) * in.strides[0] + channel * in.strides[1] +
                                        h * in.strides[2] + (v + from * step) * in.strides[3];
-                    gather_pixels<T, S>({data, step * in.strides[3], in.strides[1], to - from,
-                                         channels},
-                                        workspace + from * channels);
+                    gather_pixels<T, S>(
+                        {data, step * in.strides[3], in.strides[1], to - from, channels},
+                        workspace + from * channels);
                 }
             }
     }
@@ -294,20 +323,20 @@ class Direct {
     // whole pixels that lie side by side, are one tap of more depth.
     struct Offsets {
         std::vector<int64_t> of_taps;
-        int64_t depth = 0;
+        int64_t per_row = 0, depth = 0;
     };
     Offsets offsets_of(const AxisPhase& rows, const AxisPhase& columns, const Window& down,
                        const Window& across, int64_t channels) const {
-        Offsets o{{}, channels};
         const auto& s = columns.taps;
+        Offsets o{{}, static_cast<int64_t>(s.size()), channels};
         bool adjacent = channel_blocks_ == 1 && !across.grouped && !s.empty();
         if (adjacent)
             adjacent = s.back().offset - s.front().offset == static_cast<int64_t>(s.size()) - 1;
-        if (adjacent) o.depth = channels * static_cast<int64_t>(s.size());
+        if (adjacent) o.per_row = 1, o.depth = channels * static_cast<int64_t>(s.size());
         for (const AxisTap& r : rows.taps)
             for (const AxisTap& t : s) {
-                o.of_taps.push_back(
-                    (down.slot(r.offset) * across.slots + across.slot(t.offset)) * channels);
+                o.of_taps.push_back((down.slot(r.offset) * across.slots + across.slot(t.offset)) *
+                                    channels);
                 if (adjacent) break;
             }
         return o;
@@ -322,8 +351,7 @@ class Direct {
         for (int64_t i = units_from; i < units_to; ++i) {
             const Unit& u = units_[static_cast<size_t>(i)];
             auto& of_phase = tiles[u.phase];
-            if (of_phase.empty())
-                of_phase = tiles_of_block(b, *u.rows, *u.columns, down, across);
+            if (of_phase.empty()) of_phase = tiles_of_block(b, *u.rows, *u.columns, down, across);
             all_tiles += static_cast<int64_t>(of_phase.size());
             largest = std::max(largest, taps(u) * u.vectors * kVector * block_channels_);
         }
@@ -343,20 +371,22 @@ class Direct {
                 if (u.phase != phase)
                     offsets = offsets_of(*u.rows, *u.columns, down, across, channels);
                 phase = u.phase;
-                TileInput<T> in{nullptr,
-                                nullptr,
-                                across.step * channels,
-                                offsets.of_taps.data(),
-                                static_cast<int64_t>(offsets.of_taps.size()),
-                                offsets.depth,
-                                own_filters.data()};
+                TileInput<T> in{};
+                in.step = across.step * channels;
+                in.depth = offsets.depth;
+                const T* filters = own_filters.data();
                 if (pack_in_task_)
                     pack(u, group, channel, channels, own_filters.data());
                 else
-                    in.weights = filters_.data() + packed_at(u, group, channel);
+                    filters = filters_.data() + packed_at(u, group, channel);
+                const int64_t row_taps = offsets.per_row,
+                              row_filters = row_taps * offsets.depth * u.vectors * kVector;
                 for (const TilePixels& t : tiles[u.phase]) {
                     in.run0 = workspace.data() + t.runs[0].slot * channels;
                     in.run1 = workspace.data() + t.runs[1].slot * channels;
+                    in.offsets = offsets.of_taps.data() + t.taps_from * row_taps;
+                    in.taps = (t.taps_to - t.taps_from) * row_taps;
+                    in.weights = filters + t.taps_from * row_filters;
                     tile_of<T>(t.pixels, u.vectors)(in, at, c > 0);
                     if (c == channel_blocks_ - 1) finish(t, u, group, at);
                     if (channel_blocks_ > 1) at += kTile;
@@ -403,9 +433,9 @@ class Direct {
         if (activation_ != Activation::none) activate(sums, t.pixels * padded, activation_);
         const T* at = sums;
         for (int i = 0; i < 2; ++i) {
-            scatter_pixels<T, S>(at, padded,
-                                 pixels_of<S>(p_.out, t.runs[i], u.columns->step, channel,
-                                              counts[i], u.channels));
+            scatter_pixels<T, S>(
+                at, padded,
+                pixels_of<S>(p_.out, t.runs[i], u.columns->step, channel, counts[i], u.channels));
             at += counts[i] * padded;
         }
     }

@@ -40,6 +40,7 @@ struct TapMatrix {
     const S* w;
     int64_t depth_stride, width_stride;
     int64_t depth, width;
+    int64_t next;  // from this matrix to the one that is packed next, which is prefetched
 };
 
 // out[d][k] = the matrix, converted, the columns from `width` to `padded` zero.
@@ -53,6 +54,8 @@ void pack_tap(const TapMatrix<S>& m, int64_t padded, T* out) {
                 Vec<T> rows[L];
                 const int64_t there = std::min<int64_t>(L, m.width - k);
                 const S* from = m.w + d + k * m.width_stride;
+                for (int64_t i = 0; i < there; ++i)
+                    __builtin_prefetch(from + m.next + i * m.width_stride);
                 if (there == L) {
 #pragma GCC unroll 16
                     for (int i = 0; i < L; ++i) rows[i] = load(from + i * m.width_stride);
@@ -69,6 +72,7 @@ void pack_tap(const TapMatrix<S>& m, int64_t padded, T* out) {
             for (int64_t k = 0; k < padded; k += L) {
                 const int there = static_cast<int>(std::clamp<int64_t>(m.width - k, 0, L));
                 const S* from = m.w + d * m.depth_stride + k;
+                __builtin_prefetch(from + m.next);
                 store(out + d * padded + k, there == L ? load(from) : load(from, there));
             }
     }
@@ -103,8 +107,7 @@ void gather_pixels(const PixelRun<const S>& run, T* out) {
             const S* from = run.data + p * run.pixel_stride;
             T* to = out + p * channels;
             for (int64_t c = 0; c < channels - rest; c += L) store(to + c, load(from + c));
-            if (rest)
-                store(to + channels - rest, load(from + channels - rest, rest), rest);
+            if (rest) store(to + channels - rest, load(from + channels - rest, rest), rest);
         }
     } else if (run.pixel_stride == 1) {
         for (int64_t p = 0; p < run.pixels; p += L)
@@ -122,8 +125,8 @@ void gather_pixels(const PixelRun<const S>& run, T* out) {
                     for (int i = 0; i < L; ++i) store(to + i * channels, rows[i]);
                 } else {
                     for (int i = 0; i < L; ++i)
-                        rows[i] = i < down ? load(from + i * run.channel_stride, across)
-                                           : zero<T>();
+                        rows[i] =
+                            i < down ? load(from + i * run.channel_stride, across) : zero<T>();
                     transpose<T>(rows);
                     for (int i = 0; i < across; ++i) store(to + i * channels, rows[i], down);
                 }
@@ -131,8 +134,8 @@ void gather_pixels(const PixelRun<const S>& run, T* out) {
     } else {
         for (int64_t p = 0; p < run.pixels; ++p)
             for (int64_t c = 0; c < channels; ++c)
-                out[p * channels + c] = static_cast<T>(
-                    run.data[p * run.pixel_stride + c * run.channel_stride]);
+                out[p * channels + c] =
+                    static_cast<T>(run.data[p * run.pixel_stride + c * run.channel_stride]);
     }
 }
 

@@ -67,8 +67,7 @@ __attribute__((noinline)) void tile(const TileInput<T>& in, T* sums, bool resume
             for (int i = 0; i < kSecond; ++i) {
                 const Vec<T> x = broadcast(b[i * step]);
 #pragma GCC unroll 2
-                for (int v = 0; v < V; ++v)
-                    acc[kFirst + i][v] = fma(x, w[v], acc[kFirst + i][v]);
+                for (int v = 0; v < V; ++v) acc[kFirst + i][v] = fma(x, w[v], acc[kFirst + i][v]);
             }
             weights += V * kLanes<T>;
             ++a, ++b;
