@@ -12,6 +12,7 @@
 #include "common/array.h"
 #include "common/params.h"
 #include "cpu/simd.h"
+#include "cpu/transpose.h"
 
 namespace pycnn::PYCNN_ISA {
 
@@ -85,6 +86,7 @@ void pack_pixels(const S* from, int64_t pixel_step, int64_t channel_step, int64_
         }
         return;
     }
+    if (pixel_step == 1) return transpose<T>(from, channel_step, channels, pixels, to, to_step);
     for (int64_t c = 0; c < channels; ++c)
         for (int64_t j = 0; j < pixels; ++j)
             to[j * to_step + c] = static_cast<T>(from[j * pixel_step + c * channel_step]);
