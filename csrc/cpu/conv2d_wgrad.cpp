@@ -18,8 +18,6 @@
 //            a given number of threads
 // Refuses    nothing
 // Source     Georganas et al. 2018, arXiv:1808.05567, section II-J (the update pass)
-#include <vector>
-
 #include "cpu/conv2d.h"
 #include "cpu/conv2d_wgrad_pack.h"
 #include "cpu/conv2d_wgrad_tile.h"
@@ -29,8 +27,6 @@
 
 namespace pycnn::PYCNN_ISA {
 namespace {
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // [0, size) in `count` ranges of nearly equal length.
 struct Pieces {
@@ -160,9 +156,13 @@ void sum_channels(const Plan<T>& plan, const ArrayView& x, const ArrayView& dy, 
     const Buffer<T> packed_dy(dy_panels * dy_size), packed_x(x_panels * x_size);
     const int64_t taps = g.R * g.S, filter = taps * plan.channels;
     RowOffsets offsets;
+    Ahead ahead;
     for (int64_t b = blocks.begin; b < blocks.end; ++b) {
         const PixelBlock block = plan.block(b);
         const int64_t line = plan.horizontal.size(block.columns) * plan.x_step();
+        if (b + 1 < blocks.end)
+            ahead.start<S>(g, x, dy, plan.block(b + 1), plan.vertical, plan.horizontal,
+                           values.size() * panels.size() * taps);
         offsets.set(block, plan.vertical, g.P, line, block.columns);
         for (int64_t v0 = values.begin; v0 < values.end; v0 += dy_panels) {
             const int64_t v1 = std::min(values.end, v0 + dy_panels);
@@ -197,6 +197,7 @@ void sum_channels(const Plan<T>& plan, const ArrayView& x, const ArrayView& dy, 
                                                             s * plan.horizontal.tap * plan.x_step(),
                                                         offsets.x.data(),
                                                         plan.horizontal.step * plan.x_step()};
+                                ahead.fetch();
                                 add_products(of_dy, of_x, block.rows, block.columns,
                                              to + (r * g.S + s) * plan.channels, filter, last,
                                              b > blocks.begin);
@@ -218,9 +219,13 @@ void sum_filters(const Plan<T>& plan, const ArrayView& x, const ArrayView& dy, i
     const Buffer<T> packed_dy(plan.pixels() * plan.kPanel);
     const int64_t filter_row = g.S * plan.channels;
     RowOffsets offsets;
+    Ahead ahead;
     for (int64_t b = blocks.begin; b < blocks.end; ++b) {
         const PixelBlock block = plan.block(b);
         const int64_t line = plan.horizontal.size(block.columns) * plan.x_step();
+        if (b + 1 < blocks.end)
+            ahead.start<S>(g, x, dy, plan.block(b + 1), plan.vertical, plan.horizontal,
+                           panels.size() * plan.values.count * g.R);
         offsets.set(block, plan.vertical, g.P, line, block.columns * plan.kPanel);
         pack_x<T, S>(g, x, block, plan.vertical, plan.horizontal, group * plan.channels,
                      plan.channels, plan.channels, packed_x.data(), plan.x_step(), 0);
@@ -234,6 +239,7 @@ void sum_filters(const Plan<T>& plan, const ArrayView& x, const ArrayView& dy, i
                     const int64_t first = plan.values.begin(v);
                     const PixelWalk<T> of_x{packed_x.data() + r * plan.vertical.tap * line + first,
                                             offsets.x.data(), plan.horizontal.step * plan.x_step()};
+                    ahead.fetch();
                     tile<T>(plan.values.width(v), ceil_div(width, kLanes<T>))(
                         of_x, of_dy, block.rows, block.columns,
                         dw + ((panel * g.R + r) * filter_row + first) * plan.kPanel, plan.kPanel,
