@@ -24,15 +24,15 @@ constexpr Algorithm kAlgorithms[] = {
     {"winograd", PYCNN_PASS(conv2d_fprop_winograd), PYCNN_PASS(conv2d_dgrad_winograd), nullptr},
     {"depthwise", PYCNN_PASS(conv2d_fprop_depthwise), PYCNN_PASS(conv2d_dgrad_depthwise), nullptr},
     {"grouped", PYCNN_PASS(conv2d_fprop_grouped), PYCNN_PASS(conv2d_dgrad_grouped), nullptr},
-    {"direct", PYCNN_PASS(conv2d_fprop_direct), PYCNN_PASS(conv2d_dgrad_direct),
-     PYCNN_PASS(conv2d_wgrad_direct)},
-    {"naive", PYCNN_PASS(conv2d_fprop_naive), PYCNN_PASS(conv2d_dgrad_naive),
-     PYCNN_PASS(conv2d_wgrad_naive)},
     {"pointwise", PYCNN_PASS(conv2d_fprop_pointwise), PYCNN_PASS(conv2d_dgrad_pointwise),
      PYCNN_PASS(conv2d_wgrad_pointwise)},
     {"pixel_shuffle", nullptr, PYCNN_PASS(conv2d_dgrad_pixel_shuffle), nullptr},
+    {"direct", PYCNN_PASS(conv2d_fprop_direct), PYCNN_PASS(conv2d_dgrad_direct),
+     PYCNN_PASS(conv2d_wgrad_direct)},
     {"im2col", PYCNN_PASS(conv2d_fprop_im2col), PYCNN_PASS(conv2d_dgrad_im2col),
      PYCNN_PASS(conv2d_wgrad_im2col)},
+    {"naive", PYCNN_PASS(conv2d_fprop_naive), PYCNN_PASS(conv2d_dgrad_naive),
+     PYCNN_PASS(conv2d_wgrad_naive)},
 };
 
 Pass (*find(py::handle name, Pass (*Algorithm::*pass)()))() {

@@ -23,27 +23,10 @@ using Conv2dPass = void(const Conv2dParams& p, const ArrayView& a, const ArrayVi
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_winograd, conv2d_dgrad_winograd;)
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_depthwise, conv2d_dgrad_depthwise;)
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_grouped, conv2d_dgrad_grouped;)
+PYCNN_PER_ISA(Conv2dPass conv2d_fprop_pointwise, conv2d_dgrad_pointwise, conv2d_wgrad_pointwise;)
+PYCNN_PER_ISA(Conv2dPass conv2d_dgrad_pixel_shuffle;)
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_direct, conv2d_dgrad_direct, conv2d_wgrad_direct;)
+PYCNN_PER_ISA(Conv2dPass conv2d_fprop_im2col, conv2d_dgrad_im2col, conv2d_wgrad_im2col;)
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_naive, conv2d_dgrad_naive, conv2d_wgrad_naive;)
-
-PYCNN_PER_ISA(
-    void conv2d_fprop_pointwise(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
-                                const ArrayView& y, const EpilogueView& epilogue);
-    void conv2d_dgrad_pointwise(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
-                                const ArrayView& dx, const EpilogueView& epilogue);
-    void conv2d_wgrad_pointwise(const Conv2dParams& p, const ArrayView& x, const ArrayView& dy,
-                                const ArrayView& dw, const EpilogueView& epilogue);)
-
-PYCNN_PER_ISA(
-    void conv2d_fprop_im2col(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
-                             const ArrayView& y, const EpilogueView& epilogue);
-    void conv2d_dgrad_im2col(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
-                             const ArrayView& dx, const EpilogueView& epilogue);
-    void conv2d_wgrad_im2col(const Conv2dParams& p, const ArrayView& x, const ArrayView& dy,
-                             const ArrayView& dw, const EpilogueView& epilogue);)
-
-PYCNN_PER_ISA(void conv2d_dgrad_pixel_shuffle(const Conv2dParams& p, const ArrayView& dy,
-                                              const ArrayView& w, const ArrayView& dx,
-                                              const EpilogueView& epilogue);)
 
 }  // namespace pycnn

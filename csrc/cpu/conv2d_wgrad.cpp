@@ -18,8 +18,6 @@
 //            a given number of threads
 // Refuses    nothing
 // Source     Georganas et al. 2018, arXiv:1808.05567, section II-J (the update pass)
-#include <vector>
-
 #include "cpu/conv2d.h"
 #include "cpu/conv2d_wgrad_pack.h"
 #include "cpu/conv2d_wgrad_tile.h"
@@ -29,8 +27,6 @@
 
 namespace pycnn::PYCNN_ISA {
 namespace {
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // [0, size) in `count` ranges of nearly equal length.
 struct Pieces {
@@ -67,7 +63,7 @@ struct Plan {
     Pieces values;              // broadcast: filters, or the S * C values of a filter row
     Pieces panels;              // of vectors: channels or filters, each kPanel but the last
     Pieces columns;             // of Q
-    int64_t block_rows;
+    Pieces rows;                // of N * P
     PackedAxis vertical, horizontal;
     // How many ways each is shared out: blocks, groups of `values`, panels.
     int64_t block_shares = 1, value_shares = 1, panel_shares = 1;
@@ -81,35 +77,34 @@ struct Plan {
           panels{vectors_of_filters ? filters : channels,
                  ceil_div(vectors_of_filters ? filters : channels, kPanel)},
           columns(pieces_up_to(g.Q, 64)),
-          block_rows(std::clamp<int64_t>(128 / columns.width(0), 1, g.N * g.P)),
-          vertical(g.R, g.stride_h, g.dilation_h, g.top, std::min(block_rows, g.P), false),
+          rows(pieces_up_to(g.N * g.P, std::max<int64_t>(1, 224 / columns.width(0)))),
+          vertical(g.R, g.stride_h, g.dilation_h, g.top, std::min(rows.width(0), g.P), false),
           horizontal(g.S, g.stride_w, g.dilation_w, g.left, columns.width(0), vectors_of_filters) {
-        constexpr int64_t first_cache = 36 << 10;
-        while (block_rows > 1 && block_rows * columns.width(0) > 48 && x_bytes() > first_cache)
-            --block_rows;
-        while (columns.width(0) > 8 && x_bytes() > first_cache * 16)
-            columns = {g.Q, columns.count * 2};
+        constexpr int64_t nearby = 64 << 10;
+        while (rows.width(0) > 1 && pixels() > 48 && x_bytes() > nearby)
+            rows = pieces_up_to(rows.size, rows.width(0) - 1);
+        while (columns.width(0) > 8 && x_bytes() > nearby * 8)
+            columns = pieces_up_to(columns.size, columns.width(0) / 2);
     }
 
-    int64_t packed_x(int64_t rows) const {  // pixels
-        return vertical.most(rows, g.P) * horizontal.size(columns.width(0));
+    // The most pixels a block has, and those of x that it reads, packed.
+    int64_t pixels() const { return rows.width(0) * columns.width(0); }
+    int64_t packed_x() const {
+        return vertical.most(rows.width(0), g.P) * horizontal.size(columns.width(0));
     }
     int64_t x_step() const {
         if (vectors_of_filters) return channels;
         return channels <= kLanes<T> ? kLanes<T> : kPanel;
     }
-    int64_t x_bytes() const {
-        return packed_x(block_rows) * x_step() * static_cast<int64_t>(sizeof(T));
-    }
+    int64_t x_bytes() const { return packed_x() * x_step() * static_cast<int64_t>(sizeof(T)); }
     int64_t panel_begin(int64_t panel) const { return panel * kPanel; }
     int64_t panel_width(int64_t panel) const {
         return std::min(kPanel, panels.size - panel * kPanel);
     }
-    int64_t blocks() const { return ceil_div(g.N * g.P, block_rows) * columns.count; }
+    int64_t blocks() const { return rows.count * columns.count; }
     PixelBlock block(int64_t i) const {
-        const int64_t row = i / columns.count * block_rows, piece = i % columns.count;
-        return {row, std::min(block_rows, g.N * g.P - row), columns.begin(piece),
-                columns.width(piece)};
+        const int64_t row = i / columns.count, column = i % columns.count;
+        return {rows.begin(row), rows.width(row), columns.begin(column), columns.width(column)};
     }
     int64_t shares() const { return block_shares * value_shares * panel_shares; }
 
@@ -151,9 +146,8 @@ template <class T, class S>
 void sum_channels(const Plan<T>& plan, const ArrayView& x, const ArrayView& dy, int64_t group,
                   Range blocks, Range values, Range panels, T* dw) {
     const Conv2dParams& g = plan.g;
-    const int64_t columns = plan.columns.width(0), most_pixels = plan.block_rows * columns;
-    const int64_t dy_size = most_pixels * plan.values.width(0) + kLanes<T>;
-    const int64_t x_size = plan.packed_x(plan.block_rows) * plan.x_step();
+    const int64_t dy_size = plan.pixels() * plan.values.width(0) + kLanes<T>;
+    const int64_t x_size = plan.packed_x() * plan.x_step();
     const auto panels_in = [](int64_t bytes, int64_t size) {
         return std::max<int64_t>(1, bytes / (size * static_cast<int64_t>(sizeof(T))));
     };
@@ -162,9 +156,13 @@ void sum_channels(const Plan<T>& plan, const ArrayView& x, const ArrayView& dy, 
     const Buffer<T> packed_dy(dy_panels * dy_size), packed_x(x_panels * x_size);
     const int64_t taps = g.R * g.S, filter = taps * plan.channels;
     RowOffsets offsets;
+    Ahead ahead;
     for (int64_t b = blocks.begin; b < blocks.end; ++b) {
         const PixelBlock block = plan.block(b);
         const int64_t line = plan.horizontal.size(block.columns) * plan.x_step();
+        if (b + 1 < blocks.end)
+            ahead.start<S>(g, x, dy, plan.block(b + 1), plan.vertical, plan.horizontal,
+                           values.size() * panels.size() * taps);
         offsets.set(block, plan.vertical, g.P, line, block.columns);
         for (int64_t v0 = values.begin; v0 < values.end; v0 += dy_panels) {
             const int64_t v1 = std::min(values.end, v0 + dy_panels);
@@ -199,6 +197,7 @@ void sum_channels(const Plan<T>& plan, const ArrayView& x, const ArrayView& dy, 
                                                             s * plan.horizontal.tap * plan.x_step(),
                                                         offsets.x.data(),
                                                         plan.horizontal.step * plan.x_step()};
+                                ahead.fetch();
                                 add_products(of_dy, of_x, block.rows, block.columns,
                                              to + (r * g.S + s) * plan.channels, filter, last,
                                              b > blocks.begin);
@@ -216,14 +215,17 @@ template <class T, class S>
 void sum_filters(const Plan<T>& plan, const ArrayView& x, const ArrayView& dy, int64_t group,
                  Range blocks, Range panels, T* dw) {
     const Conv2dParams& g = plan.g;
-    const int64_t columns = plan.columns.width(0), most_pixels = plan.block_rows * columns;
-    const Buffer<T> packed_x(plan.packed_x(plan.block_rows) * plan.x_step() + kLanes<T>);
-    const Buffer<T> packed_dy(most_pixels * plan.kPanel);
+    const Buffer<T> packed_x(plan.packed_x() * plan.x_step() + kLanes<T>);
+    const Buffer<T> packed_dy(plan.pixels() * plan.kPanel);
     const int64_t filter_row = g.S * plan.channels;
     RowOffsets offsets;
+    Ahead ahead;
     for (int64_t b = blocks.begin; b < blocks.end; ++b) {
         const PixelBlock block = plan.block(b);
         const int64_t line = plan.horizontal.size(block.columns) * plan.x_step();
+        if (b + 1 < blocks.end)
+            ahead.start<S>(g, x, dy, plan.block(b + 1), plan.vertical, plan.horizontal,
+                           panels.size() * plan.values.count * g.R);
         offsets.set(block, plan.vertical, g.P, line, block.columns * plan.kPanel);
         pack_x<T, S>(g, x, block, plan.vertical, plan.horizontal, group * plan.channels,
                      plan.channels, plan.channels, packed_x.data(), plan.x_step(), 0);
@@ -237,6 +239,7 @@ void sum_filters(const Plan<T>& plan, const ArrayView& x, const ArrayView& dy, i
                     const int64_t first = plan.values.begin(v);
                     const PixelWalk<T> of_x{packed_x.data() + r * plan.vertical.tap * line + first,
                                             offsets.x.data(), plan.horizontal.step * plan.x_step()};
+                    ahead.fetch();
                     tile<T>(plan.values.width(v), ceil_div(width, kLanes<T>))(
                         of_x, of_dy, block.rows, block.columns,
                         dw + ((panel * g.R + r) * filter_row + first) * plan.kPanel, plan.kPanel,
@@ -250,8 +253,8 @@ void sum_filters(const Plan<T>& plan, const ArrayView& x, const ArrayView& dy, i
 template <class T>
 double choose_shares(Plan<T>& plan, const ArrayView& x, const ArrayView& dy, int64_t threads) {
     const Conv2dParams& g = plan.g;
-    const double pixels = static_cast<double>(plan.block_rows * plan.columns.width(0));
-    const double packed_x = static_cast<double>(plan.packed_x(plan.block_rows));
+    const double pixels = static_cast<double>(plan.pixels());
+    const double packed_x = static_cast<double>(plan.packed_x());
     const double dw_size = static_cast<double>(plan.filters * plan.channels * g.R * g.S);
     const auto pack = [](const ArrayView& a) { return a.strides[1] == 1 ? 0.15 : 1.5; };
     const double panel = static_cast<double>(std::min(plan.kPanel, plan.panels.size));
@@ -340,21 +343,36 @@ void wgrad(const Conv2dParams& g, const ArrayView& x, const ArrayView& dy, const
         });
         return;
     }
-    const DenseOutput<T> result(dw, Layout::channels_last);
+    // The sums, (K, R, S, C/G): dw itself if it is that.
+    const bool in_place = std::is_same_v<T, S> && is_channels_last(dw);
     const int64_t size = dw.numel();
-    const Buffer<T> others((plan.block_shares - 1) * size);
+    const Buffer<T> sums((plan.block_shares - in_place) * size);
+    const auto sums_of = [&](int64_t part) {
+        if (part == 0 && in_place) return static_cast<T*>(dw.data);
+        return sums.data() + (part - in_place) * size;
+    };
     for_each_share([&](int64_t group, int64_t part, Range blocks, Range values, Range panels) {
-        T* sums = part == 0 ? result.data() : others.data() + (part - 1) * size;
-        sum_channels<T, S>(plan, x, dy, group, blocks, values, panels, sums + group * (size / g.G));
+        sum_channels<T, S>(plan, x, dy, group, blocks, values, panels,
+                           sums_of(part) + group * (size / g.G));
     });
     if (plan.block_shares > 1)
         parallel_ranges(size, num_threads(), 0.3, [&](int64_t begin, int64_t end) {
+            T* to = sums_of(0);
             for (int64_t part = 1; part < plan.block_shares; ++part) {
-                const T* from = others.data() + (part - 1) * size;
-                for (int64_t i = begin; i < end; ++i) result.data()[i] += from[i];
+                const T* from = sums_of(part);
+                for (int64_t i = begin; i < end; ++i) to[i] += from[i];
             }
         });
-    result.finish();
+    if (in_place) return;
+    if (!is_contiguous(dw))
+        return copy(dense_view(sums_of(0), DTypeOf<T>::value, dw, Layout::channels_last), dw);
+    const int64_t taps = g.R * g.S, filter = taps * plan.channels;
+    parallel_ranges(
+        g.K, 4 * num_threads(), 0.3 * static_cast<double>(filter), [&](int64_t begin, int64_t end) {
+            for (int64_t k = begin; k < end; ++k)
+                transpose<T>(sums_of(0) + k * filter, plan.channels, taps, plan.channels,
+                             static_cast<S*>(dw.data) + k * filter, taps);
+        });
 }
 
 // What a batch of no images gives.

@@ -8,12 +8,16 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "common/array.h"
 #include "common/params.h"
 #include "cpu/simd.h"
+#include "cpu/transpose.h"
 
 namespace pycnn::PYCNN_ISA {
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 struct PixelBlock {
     int64_t row, rows;        // of N * P
@@ -85,6 +89,7 @@ void pack_pixels(const S* from, int64_t pixel_step, int64_t channel_step, int64_
         }
         return;
     }
+    if (pixel_step == 1) return transpose<T>(from, channel_step, channels, pixels, to, to_step);
     for (int64_t c = 0; c < channels; ++c)
         for (int64_t j = 0; j < pixels; ++j)
             to[j * to_step + c] = static_cast<T>(from[j * pixel_step + c * channel_step]);
@@ -155,5 +160,62 @@ void pack_x(const Conv2dParams& g, const ArrayView& x, const PixelBlock& block,
         }
     });
 }
+
+// Fetches what a later block reads into the second cache, a few lines at a time.
+class Ahead {
+  public:
+    // From now on fetch() works through x and dy of `block`, in about `calls` calls.
+    template <class S>
+    void start(const Conv2dParams& g, const ArrayView& x, const ArrayView& dy,
+               const PixelBlock& block, const PackedAxis& vertical, const PackedAxis& horizontal,
+               int64_t calls) {
+        constexpr int64_t most = (256 << 10) / kLine;  // of more there is enough work
+        runs_.clear();
+        run_ = 0, line_ = 0;
+        int64_t lines = 0;
+        const auto add = [&](const ArrayView& a, int64_t n, int64_t row, int64_t column,
+                             int64_t columns) {
+            const S* from = static_cast<const S*>(a.data) + n * a.strides[0] + row * a.strides[2] +
+                            column * a.strides[3];
+            const bool channels_last = a.strides[1] == 1;
+            if (!channels_last && a.strides[3] != 1) return;
+            const int64_t planes = channels_last ? 1 : a.shape[1];
+            const int64_t each =
+                ceil_div(columns * a.strides[3] * static_cast<int64_t>(sizeof(S)), kLine);
+            if (each <= 0 || lines + planes * each > most) return;
+            lines += planes * each;
+            for (int64_t c = 0; c < planes; ++c)
+                runs_.push_back({reinterpret_cast<const char*>(from + c * a.strides[1]), each});
+        };
+        for_each_image(block, g.P, [&](int64_t n, int64_t p, int64_t, int64_t count) {
+            for (int64_t i = 0; i < count; ++i) add(dy, n, p + i, block.column, block.columns);
+            const int64_t begin = std::clamp<int64_t>(horizontal.source(block.column, 0), 0, g.W);
+            const int64_t end = std::clamp<int64_t>(
+                begin + block.columns * horizontal.stride + horizontal.reach(), 0, g.W);
+            for (int64_t i = 0; i < vertical.size(count); ++i) {
+                const int64_t h = vertical.source(p, i);
+                if (h >= 0 && h < g.H) add(x, n, h, begin, end - begin);
+            }
+        });
+        lines_per_call_ = ceil_div(lines, calls);
+    }
+
+    void fetch() {
+        for (int64_t n = lines_per_call_; n > 0 && run_ < runs_.size(); --n) {
+            __builtin_prefetch(runs_[run_].from + line_ * kLine, 0, 2);
+            if (++line_ == runs_[run_].lines) ++run_, line_ = 0;
+        }
+    }
+
+  private:
+    static constexpr int64_t kLine = 64;
+    struct Run {
+        const char* from;
+        int64_t lines;
+    };
+    std::vector<Run> runs_;
+    size_t run_ = 0;
+    int64_t line_ = 0, lines_per_call_ = 0;
+};
 
 }  // namespace pycnn::PYCNN_ISA

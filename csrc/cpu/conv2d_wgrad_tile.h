@@ -31,10 +31,12 @@ void add_outer_products(const PixelWalk<T>& a, const PixelWalk<T>& b, int64_t ro
 #pragma GCC unroll 14
     for (int m = 0; m < Rows; ++m)
 #pragma GCC unroll 2
-        for (int v = 0; v < Vectors; ++v) {
-            acc[m][v] = zero<T>();
-            __builtin_prefetch(out + m * out_step + v * kLanes<T>, 1);
-        }
+        for (int v = 0; v < Vectors; ++v) acc[m][v] = zero<T>();
+    // By the time of the sums at the end, what they are added to is in the cache.
+    const T* soon = out;
+#pragma GCC unroll 1
+    for (int m = 0; m < Rows; ++m, soon += out_step)
+        for (int v = 0; v < Vectors; ++v) __builtin_prefetch(soon + v * kLanes<T>, 1);
     for (int64_t i = 0; i < rows; ++i) {
         const T* left = a.data + a.rows[i];
         const T* right = b.data + b.rows[i];
@@ -56,12 +58,14 @@ void add_outer_products(const PixelWalk<T>& a, const PixelWalk<T>& b, int64_t ro
     for (int m = 0; m < Rows; ++m) {
 #pragma GCC unroll 2
         for (int v = 0; v < Vectors; ++v) {
-            T* to = out + m * out_step + v * kLanes<T>;
+            T* to = out + v * kLanes<T>;
             if (v < Vectors - 1 || last == kLanes<T>)
                 store(to, add ? load(to) + acc[m][v] : acc[m][v]);
             else
                 store(to, add ? load(to, last) + acc[m][v] : acc[m][v], last);
         }
+        out += out_step;
+        __asm__("" : "+r"(out));  // one pointer, not one for each row
     }
 }
 

@@ -176,7 +176,7 @@ PYCNN_INLINE void transposed(const float* from, int64_t row_stride, int rows, in
         block[i] = i >= rows          ? zero<float>()
                    : columns == kLane ? load(from + i * row_stride)
                                       : load(from + i * row_stride, columns);
-    transpose(block);
+    transpose_square<float>(block);
     for (int j = 0; j < columns; ++j) store(to + j * stride, block[j]);
 }
 

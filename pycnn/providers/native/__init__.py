@@ -11,11 +11,19 @@ _MODULES = (
     "conv2d_winograd",
     "conv2d_depthwise",
     "conv2d_grouped",
+    "conv2d_pointwise",
     "conv2d_direct",
     "conv2d_wgrad",
+    "conv2d_im2col",
     "conv2d_naive",
     "elementwise",
+    "gemm",
+    "im2col",
+    "local_response_norm",
+    "max_unpool2d",
+    "pool2d",
     "reduce",
+    "resize2d",
 )
 
 for _name in _MODULES:
