@@ -4,4 +4,11 @@ Each module registers one family, with the algorithms of a primitive special bef
 the order in which they are tried.
 """
 
-from . import batch_norm, conv2d_naive
+from . import (
+    add_activation,
+    batch_norm,
+    concat,
+    conv2d_naive,
+    softmax,
+    softmax_cross_entropy,
+)
