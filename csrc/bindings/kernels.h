@@ -29,12 +29,19 @@ ArrayView output_arg(py::handle object, const char* name, const std::array<int64
     return view;
 }
 
+// The name of an activation, or None.
+Activation activation_arg(py::handle object);
+
 // A pycnn.dispatch.Epilogue or None; `channels` is what bias, scale and shift hold. All of them
 // have the output's dtype.
 EpilogueView epilogue_arg(py::handle object, const ArrayView& out, int64_t channels);
 
 void bind_memory(py::module_& m);
+void bind_add_activation(py::module_& m);
 void bind_batch_norm(py::module_& m);
+void bind_concat(py::module_& m);
+void bind_softmax(py::module_& m);
+void bind_softmax_cross_entropy(py::module_& m);
 void bind_conv2d(py::module_& m);
 void bind_copy(py::module_& m);
 void bind_elementwise(py::module_& m);

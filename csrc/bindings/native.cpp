@@ -152,7 +152,11 @@ PYBIND11_MODULE(_native, m) {
           "or TypeError names the array, what it is and what is accepted.");
 
     bind_memory(m);
+    bind_add_activation(m);
     bind_batch_norm(m);
+    bind_concat(m);
+    bind_softmax(m);
+    bind_softmax_cross_entropy(m);
     bind_conv2d(m);
     bind_copy(m);
     bind_elementwise(m);

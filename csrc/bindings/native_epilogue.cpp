@@ -14,6 +14,8 @@ std::optional<ArrayView> optional_arg(py::handle object, const char* name, DType
     return view;
 }
 
+}  // namespace
+
 Activation activation_arg(py::handle object) {
     if (object.is_none()) return Activation::none;
     if (PyUnicode_Check(object.ptr()))
@@ -25,8 +27,6 @@ Activation activation_arg(py::handle object) {
         accepted += std::string(", '") + kActivations[i] + "'";
     throw ValueError(refusal("activation", text_of(object), accepted));
 }
-
-}  // namespace
 
 EpilogueView epilogue_arg(py::handle object, const ArrayView& out, int64_t channels) {
     EpilogueView epilogue;

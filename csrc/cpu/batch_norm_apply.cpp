@@ -5,9 +5,11 @@
 //            written in place, anything else through a dense copy in the walk of x; rows of few
 //            channels are folded into rows of whole vectors
 // Threads    ranges of rows, or of planes
-// Tiling     blocks of up to 8 vectors of channels by 64 rows, whose parameters stay in registers.
-//            The last rows come first: the sums have just been there, so that part is in cache
-// Traffic    every operand is read once, the output written once
+// Tiling     four rows side by side share a vector of the parameters. Panels of 512 KiB from the
+//            last to the first: the sums have just been there, so that part is in cache; forwards
+//            inside one, as processors prefetch
+// Traffic    every operand is read once, the output written once; an output of float or double
+//            that no cache keeps is written past the caches, without reading its lines first
 // Numerics   halves in float32, rounded once; apply is (x - mean) * (invstd * weight) + bias, the
 //            product and the sum rounded together where the processor can
 // Refuses    nothing
@@ -19,17 +21,52 @@
 namespace pycnn::PYCNN_ISA {
 namespace {
 
-// Calls body(first, last) for ranges of rows, the last rows first.
+constexpr int64_t kPanelBytes = 512 * 1024;  // what is walked forwards, as processors prefetch best
+constexpr int64_t kStreamBytes = 24 * 1024 * 1024;  // an output no cache will keep
+
+// Calls body(first, last) for panels of rows, the last ones first.
 template <class F>
-void backwards(int64_t rows, double cost_of_row, F&& body) {
+void backwards(int64_t rows, int64_t row_bytes, double cost_of_row, F&& body) {
     constexpr double least = 2000;  // nanoseconds a range should take
     const auto worth = static_cast<int64_t>(static_cast<double>(rows) * cost_of_row / least);
-    const int64_t threads = num_threads();
+    const int64_t threads = num_threads(), panel = std::max<int64_t>(4, kPanelBytes / row_bytes);
     const int64_t parts = threads == 1 ? 1 : std::clamp<int64_t>(worth, threads, 4 * threads);
     parallel_ranges(rows, parts, cost_of_row, [&](int64_t first, int64_t last) {
-        for (int64_t end = rows - first; end > rows - last; end -= kRowsAtOnce)
-            body(std::max(rows - last, end - kRowsAtOnce), end);
+        for (int64_t end = rows - first; end > rows - last; end -= panel)
+            body(std::max(rows - last, end - panel), end);
     });
+}
+
+// Whether an output is written past the caches: its lines are then not read first.
+template <class T>
+bool streams(const T* data, int64_t pitch, int64_t rows, int64_t channels) {
+    return sizeof(T) == sizeof(Accumulation<T>) && pitch % kLanes<Accumulation<T>> == 0 &&
+           channels % kLanes<Accumulation<T>> == 0 &&
+           reinterpret_cast<uintptr_t>(data) % kVectorBytes == 0 &&
+           rows * channels * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
+}
+
+template <bool Stream, class T, class V>
+PYCNN_INLINE void put(T* to, V v, int n) {
+    if constexpr (Stream && sizeof(T) == sizeof(Accumulation<T>))
+        stream(to, v);
+    else
+        write(to, v, n);
+}
+
+// Calls body(number of rows, row, channel, n) for groups of four rows, vector by vector of
+// channels.
+template <class A, class F>
+PYCNN_INLINE void row_groups(int64_t rows, int64_t channels, F&& body) {
+    constexpr int lanes = kLanes<A>;
+    const auto group = [&](auto count, int64_t r) {
+        int64_t c = 0;
+        for (; c + lanes <= channels; c += lanes) body(count, r, c, lanes);
+        if (c < channels) body(count, r, c, static_cast<int>(channels - c));
+    };
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) group(std::integral_constant<int, 4>{}, r);
+    for (; r < rows; ++r) group(std::integral_constant<int, 1>{}, r);
 }
 
 // --- apply ---------------------------------------------------------------------------------------
@@ -59,33 +96,20 @@ Affine<A> affine(const BatchNormApply& a, int64_t times) {
 // What follows the sum, before the store.
 enum class Finish { store, relu };
 
-template <bool Residual, Finish How, class T, class Out>
+template <bool Residual, Finish How, bool Stream, class T, class Out>
 void apply_rows_of(const T* x, int64_t x_pitch, const T* residual, int64_t residual_pitch, Out* y,
                    int64_t y_pitch, int64_t rows, int64_t channels,
                    const Affine<Accumulation<T>>& p) {
     using A = Accumulation<T>;
-    using V = Vec<A>;
-    constexpr int lanes = kLanes<A>;
-    channel_blocks<8, A>(0, channels, [&](auto width, int64_t c, int n) {
-        constexpr int W = decltype(width)::value;
-        V mean[W], scale[W], bias[W];
-#pragma GCC unroll 8
-        for (int i = 0; i < W; ++i) {
-            mean[i] = read(p.mean.data() + c + i * lanes, n);
-            scale[i] = read(p.scale.data() + c + i * lanes, n);
-            bias[i] = read(p.bias.data() + c + i * lanes, n);
-        }
-        for (int64_t r = 0; r < rows; ++r) {
-            const T* from = x + r * x_pitch + c;
-            Out* to = y + r * y_pitch + c;
-#pragma GCC unroll 8
-            for (int i = 0; i < W; ++i) {
-                V v = fma(read(from + i * lanes, n) - mean[i], scale[i], bias[i]);
-                if constexpr (Residual)
-                    v = v + read(residual + r * residual_pitch + c + i * lanes, n);
-                if constexpr (How == Finish::relu) v = max(zero<A>(), v);
-                write(to + i * lanes, v, n);
-            }
+    const A *mean = p.mean.data(), *scale = p.scale.data(), *bias = p.bias.data();
+    row_groups<A>(rows, channels, [&](auto count, int64_t r, int64_t c, int n) {
+        const Vec<A> m = read(mean + c, n), w = read(scale + c, n), b = read(bias + c, n);
+#pragma GCC unroll 4
+        for (int64_t i = r; i < r + decltype(count)::value; ++i) {
+            Vec<A> v = fma(read(x + i * x_pitch + c, n) - m, w, b);
+            if constexpr (Residual) v = v + read(residual + i * residual_pitch + c, n);
+            if constexpr (How == Finish::relu) v = max(zero<A>(), v);
+            put<Stream>(y + i * y_pitch + c, v, n);
         }
     });
 }
@@ -93,26 +117,29 @@ void apply_rows_of(const T* x, int64_t x_pitch, const T* residual, int64_t resid
 template <Finish How, class T, class Out>
 void apply_rows_of(const T* x, int64_t x_pitch, const T* residual, int64_t residual_pitch, Out* y,
                    int64_t y_pitch, int64_t rows, int64_t channels,
-                   const Affine<Accumulation<T>>& p) {
-    if (residual)
-        apply_rows_of<true, How>(x, x_pitch, residual, residual_pitch, y, y_pitch, rows, channels,
-                                 p);
-    else
-        apply_rows_of<false, How>(x, x_pitch, residual, 0, y, y_pitch, rows, channels, p);
+                   const Affine<Accumulation<T>>& p, bool stream = false) {
+    const auto run = [&](auto adds, auto past) {
+        apply_rows_of<decltype(adds)::value, How, decltype(past)::value>(
+            x, x_pitch, residual, residual_pitch, y, y_pitch, rows, channels, p);
+    };
+    const auto choose = [&](auto adds) {
+        stream ? run(adds, std::true_type{}) : run(adds, std::false_type{});
+    };
+    residual ? choose(std::true_type{}) : choose(std::false_type{});
 }
 
 // Rows with any activation: those that take more than a ReLU are applied in a buffer.
 template <class T>
 void apply_some_rows(const T* x, int64_t x_pitch, const T* residual, int64_t residual_pitch, T* y,
                      int64_t y_pitch, int64_t rows, int64_t channels,
-                     const Affine<Accumulation<T>>& p, Activation activation) {
+                     const Affine<Accumulation<T>>& p, Activation activation, bool stream) {
     using A = Accumulation<T>;
     if (activation == Activation::none)
         return apply_rows_of<Finish::store>(x, x_pitch, residual, residual_pitch, y, y_pitch, rows,
-                                            channels, p);
+                                            channels, p, stream);
     if (activation == Activation::relu)
         return apply_rows_of<Finish::relu>(x, x_pitch, residual, residual_pitch, y, y_pitch, rows,
-                                           channels, p);
+                                           channels, p, stream);
     const Buffer<A> row(channels);
     for (int64_t r = 0; r < rows; ++r) {
         const T* add = residual ? residual + r * residual_pitch : nullptr;
@@ -144,15 +171,17 @@ void apply_rows(const BatchNormApply& a, const Walked<const T>& x, const Walked<
     const int64_t y_pitch = is_folded ? fold.channels : y.pitch;
     const int64_t residual_pitch = is_folded ? fold.channels : residual.pitch;
     const Affine<A> p = affine<A>(a, fold.times);
+    const bool stream = streams(y.data, y_pitch, fold.rows, fold.channels);
     const auto run = [&](int64_t first, int64_t count, int64_t channels) {
         apply_some_rows(x.data + first * x_pitch, x_pitch,
                         residual.data ? residual.data + first * residual_pitch : nullptr,
                         residual_pitch, y.data + first * y_pitch, y_pitch, count, channels, p,
-                        a.activation);
+                        a.activation, stream && count > 1);
     };
     const double cost = (2 * kNanosecondsPerByte * sizeof(T) + activation_cost(a.activation)) *
                         static_cast<double>(fold.channels);
-    backwards(fold.rows, cost,
+    const auto row_bytes = fold.channels * static_cast<int64_t>(sizeof(T));
+    backwards(fold.rows, row_bytes, cost,
               [&](int64_t first, int64_t last) { run(first, last - first, fold.channels); });
     if (fold.rest > 0) run(fold.rows, 1, fold.rest);
 }
@@ -265,35 +294,27 @@ Projection<A> projection(const BatchNormDgrad& a, int64_t count, int64_t times) 
     return p;
 }
 
-template <bool Training, class T>
+template <bool Training, bool Stream, class T>
 void dgrad_rows_of(const T* dy, int64_t dy_pitch, const T* x, int64_t x_pitch, T* dx,
                    int64_t dx_pitch, int64_t rows, int64_t channels,
                    const Projection<Accumulation<T>>& p) {
     using A = Accumulation<T>;
     using V = Vec<A>;
-    constexpr int lanes = kLanes<A>;
-    channel_blocks<4, A>(0, channels, [&](auto width, int64_t c, int n) {
-        constexpr int W = decltype(width)::value;
-        V mean[W], shift[W], slope[W], scale[W];
-#pragma GCC unroll 8
-        for (int i = 0; i < W; ++i) {
-            scale[i] = read(p.scale.data() + c + i * lanes, n);
-            if constexpr (Training) {
-                mean[i] = read(p.mean.data() + c + i * lanes, n);
-                shift[i] = read(p.shift.data() + c + i * lanes, n);
-                slope[i] = read(p.slope.data() + c + i * lanes, n);
-            }
+    const A *mean = p.mean.data(), *shift = p.shift.data();
+    const A *slope = p.slope.data(), *scale = p.scale.data();
+    row_groups<A>(rows, channels, [&](auto count, int64_t r, int64_t c, int n) {
+        V middle{}, off{}, tilt{};
+        const V factor = read(scale + c, n);
+        if constexpr (Training) {
+            middle = read(mean + c, n);
+            off = read(shift + c, n);
+            tilt = read(slope + c, n);
         }
-        for (int64_t r = 0; r < rows; ++r) {
-#pragma GCC unroll 8
-            for (int i = 0; i < W; ++i) {
-                V g = read(dy + r * dy_pitch + c + i * lanes, n);
-                if constexpr (Training) {
-                    const V deviation = read(x + r * x_pitch + c + i * lanes, n) - mean[i];
-                    g = fma(-deviation, slope[i], g - shift[i]);
-                }
-                write(dx + r * dx_pitch + c + i * lanes, g * scale[i], n);
-            }
+#pragma GCC unroll 4
+        for (int64_t i = r; i < r + decltype(count)::value; ++i) {
+            V g = read(dy + i * dy_pitch + c, n);
+            if constexpr (Training) g = fma(middle - read(x + i * x_pitch + c, n), tilt, g - off);
+            put<Stream>(dx + i * dx_pitch + c, g * factor, n);
         }
     });
 }
@@ -308,12 +329,20 @@ void dgrad_rows(const BatchNormDgrad& a, const Walked<const T>& dy, const Walked
     const int64_t x_pitch = is_folded ? fold.channels : x.pitch;
     const int64_t dx_pitch = is_folded ? fold.channels : dx.pitch;
     const Projection<A> p = projection<A>(a, rows, fold.times);
+    const bool stream = streams(dx.data, dx_pitch, fold.rows, fold.channels);
     const auto run = [&](int64_t first, int64_t count, int64_t channels) {
-        dgrad_rows_of<Training>(dy.data + first * dy_pitch, dy_pitch, x.data + first * x_pitch,
-                                x_pitch, dx.data + first * dx_pitch, dx_pitch, count, channels, p);
+        const T *gradient = dy.data + first * dy_pitch, *from = x.data + first * x_pitch;
+        T* to = dx.data + first * dx_pitch;
+        if (stream && count > 1)
+            dgrad_rows_of<Training, true>(gradient, dy_pitch, from, x_pitch, to, dx_pitch, count,
+                                          channels, p);
+        else
+            dgrad_rows_of<Training, false>(gradient, dy_pitch, from, x_pitch, to, dx_pitch, count,
+                                           channels, p);
     };
     const double cost = 3 * kNanosecondsPerByte * sizeof(T) * static_cast<double>(fold.channels);
-    backwards(fold.rows, cost,
+    const auto row_bytes = fold.channels * static_cast<int64_t>(sizeof(T));
+    backwards(fold.rows, row_bytes, cost,
               [&](int64_t first, int64_t last) { run(first, last - first, fold.channels); });
     if (fold.rest > 0) run(fold.rows, 1, fold.rest);
 }

@@ -178,21 +178,6 @@ inline void store_vector(const double* values, const ArrayView& to) {
     });
 }
 
-// Calls function(T{}) with the dtype all arrays have, or the accumulation dtype of their widest.
-template <class F>
-void with_common_dtype(std::initializer_list<const ArrayView*> arrays, F&& function) {
-    const DType first = (*arrays.begin())->dtype;
-    bool equal = true, wide = false;
-    for (const ArrayView* a : arrays) {
-        if (a == nullptr) continue;
-        check_float(a->dtype);
-        equal = equal && a->dtype == first;
-        wide = wide || a->dtype == DType::f64;
-    }
-    if (equal) return with_float_dtype(first, function);
-    wide ? function(double{}) : function(float{});
-}
-
 // Rows of few channels are taken several at a time, as rows of `channels` = times * C channels that
 // fill whole vectors; the last of them may hold fewer, `rest`.
 struct Fold {

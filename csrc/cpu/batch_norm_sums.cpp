@@ -48,7 +48,10 @@ Shares shares(int64_t rows, int64_t channels) {
     constexpr int64_t block = 4 * kLanes<A>;
     const int64_t threads = num_threads();
     Shares s{};
-    s.slabs = std::clamp<int64_t>(rows / kRowsAtOnce, 1, threads == 1 ? 1 : 4 * threads);
+    const int64_t most = threads == 1                        ? 1
+                         : rows < 16 * kRowsAtOnce * threads ? threads
+                                                             : 4 * threads;
+    s.slabs = std::clamp<int64_t>(rows / 32, 1, most);
     s.rows = (rows + s.slabs - 1) / s.slabs;
     s.groups = s.slabs >= threads ? 1 : (threads + s.slabs - 1) / s.slabs;
     s.channels = ((channels + s.groups - 1) / s.groups + block - 1) / block * block;

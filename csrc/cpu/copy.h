@@ -1,6 +1,8 @@
 // Arrays into other layouts and dtypes.
 #pragma once
 
+#include <initializer_list>
+
 #include "common/array.h"
 #include "common/half.h"
 #include "cpu/memory.h"
@@ -67,6 +69,21 @@ void with_accumulation(DType dtype, F&& function) {
     if (dtype == DType::f64) return function(double{});
     check_float(dtype);
     function(float{});
+}
+
+// Calls function(T{}) with the dtype all arrays have, or the accumulation dtype of their widest.
+template <class F>
+void with_common_dtype(std::initializer_list<const ArrayView*> arrays, F&& function) {
+    const DType first = (*arrays.begin())->dtype;
+    bool equal = true, wide = false;
+    for (const ArrayView* a : arrays) {
+        if (a == nullptr) continue;
+        check_float(a->dtype);
+        equal = equal && a->dtype == first;
+        wide = wide || a->dtype == DType::f64;
+    }
+    if (equal) return with_float_dtype(first, function);
+    wide ? function(double{}) : function(float{});
 }
 
 // `shape` with the strides of a layout, over `data`.

@@ -97,6 +97,18 @@ PYCNN_INLINE void store(T* to, Vec<T> v) {
     std::memcpy(to, &v, sizeof v);
 }
 
+// Stores a whole vector past the caches; `to` is aligned to it.
+template <class T>
+PYCNN_INLINE void stream(T* to, Vec<T> v) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)v);
+#elif defined(__AVX2__)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)v);
+#else
+    std::memcpy(to, &v, sizeof v);
+#endif
+}
+
 #if defined(__AVX2__) && !defined(__AVX512F__)
 // The first n of 8 (float) or 4 (double) lanes.
 PYCNN_INLINE __m256i first_lanes_32(int n) {

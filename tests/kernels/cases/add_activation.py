@@ -30,5 +30,6 @@ CASES = [
     _case("relu", "one pixel", (3, 5, 1, 1)),
     _case("relu", "vector", (131,)),
     _case("relu", "no batch", (0, 3, 2, 2)),
+    _case("gelu", "more than a buffer", (1, 3, 29, 71)),
     _case("relu", "more than a tile", (1, 4, 33, 67)),
 ]

@@ -19,6 +19,11 @@ SHAPES = {
     "rows": (17, 6, 1, 1),
     "many channels": (2, 67, 3, 2),
     "one set per channel": (1, 12, 1, 20),
+    "rows in several blocks": (2, 129, 9, 8),
+    "few channels": (3, 3, 7, 11),
+    "fewer rows than a vector": (1, 3, 1, 2),
+    "one element": (1, 17, 1, 1),
+    "planes of a vector and one": (2, 5, 1, 17),
 }
 HALVES = ("float16", "bfloat16")
 
@@ -151,6 +156,8 @@ CASES = [
     *(stats(name, shape) for name, shape in SHAPES.items()),
     stats("mean 1000", ODD, 1000.0, dtypes=("float32", "float64")),
     stats("more than a block", (2, 3, 41, 29), large=True),
+    stats("many blocks, mean 1000", (2, 33, 40, 13), 1000.0, dtypes=("float32",), large=True),
+    stats("planes in parts, mean 1000", (1, 2, 101, 97), 1000.0, dtypes=("float32",), large=True),
     stats("empty", EMPTY),
     *(apply(name, shape) for name, shape in SHAPES.items()),
     apply("no weight", ODD, weight=False),
@@ -160,6 +167,7 @@ CASES = [
     apply("residual", ODD, residual=True),
     apply("residual relu", ODD, activation="relu", residual=True),
     apply("silu", ODD, activation="silu"),
+    apply("gelu of few channels", (3, 3, 7, 11), activation="gelu", residual=True),
     apply("float32 parameters", ODD, parameters="float32", dtypes=HALVES),
     apply("empty", EMPTY),
     *(reduce(name, shape) for name, shape in SHAPES.items()),

@@ -72,6 +72,7 @@ SHAPES = {
     "ignored outside": ((6, 5), {"ignore": -100, "some": True}),
     "pixels": ((2, 5, 4, 3), {"ignore": -1, "some": True, "weighted": True}),
     "one axis": ((2, 3, 6), {}),
+    "more pixels than a vector": ((2, 3, 5, 7), {"ignore": 1, "smoothing": 0.2, "weighted": True}),
     "1000 classes": ((3, 1000), {"smoothing": 0.1}),
     "far apart": ((4, 6), {"scale": 60.0}),
     "int32 targets": ((4, 6), {"dtype": "int32"}),

@@ -1,0 +1,132 @@
+// Joining arrays along one axis, and cutting one into parts.
+//
+// Computes   concat and split of cpu/concat.h
+// Arrays     any dtype and strides; an axis whose slices are runs of memory in every array (the
+//            channels of channels-last arrays, those of contiguous ones) is walked row by row, the
+//            rest part by part through copy()
+// Threads    ranges of rows
+// Tiling     a row is the run of every part for one index of the axes outside
+// Traffic    every element read once, written once
+// Numerics   exact
+// Refuses    nothing
+#include "cpu/concat.h"
+
+#include <cstring>
+
+#include "cpu/copy.h"
+#include "cpu/parallel.h"
+#include "cpu/threads.h"
+
+namespace pycnn::PYCNN_ISA {
+namespace {
+
+// The part of `whole` that starts at `begin` and has the shape of `part`.
+ArrayView slice(const ArrayView& whole, const ArrayView& part, int axis, int64_t begin) {
+    ArrayView view = whole;
+    view.shape[axis] = part.shape[axis];
+    view.data =
+        static_cast<char*>(whole.data) + begin * whole.strides[axis] * info(whole.dtype).bytes;
+    return view;
+}
+
+// An array as rows of bytes without gaps: for every index of the axes outside, in the order of
+// their strides in `whole`, one run that ends with the axis itself.
+struct Rows {
+    char* data;
+    int64_t run, pitch;  // bytes
+};
+
+// The axes from the largest step of `whole` to the smallest; those of size 1 left out, but for
+// `axis`. Returns their number.
+int order_of(const ArrayView& whole, int axis, int* order) {
+    int count = 0;
+    for (int i = 0; i < whole.ndim; ++i) {
+        if (whole.shape[i] == 1 && i != axis) continue;
+        int at = count++;
+        for (; at > 0 && whole.strides[order[at - 1]] < whole.strides[i]; --at)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+    return count;
+}
+
+// Whether the axes order[0..count) are packed in `a`; its rows, `inside` being the axes that come
+// after the joined one, then are its runs.
+bool packed_rows(const ArrayView& a, const int* order, int count, int joined, Rows& rows) {
+    const int64_t bytes = info(a.dtype).bytes;
+    int64_t expected = 1;
+    for (int i = count - 1; i >= joined; --i) {
+        if (a.shape[order[i]] != 1 && a.strides[order[i]] != expected) return false;
+        expected *= a.shape[order[i]];
+    }
+    rows = {static_cast<char*>(a.data), expected * bytes, expected * bytes};
+    bool first = true;
+    for (int i = joined - 1; i >= 0; --i) {
+        if (first)
+            rows.pitch = a.strides[order[i]] * bytes;
+        else if (a.strides[order[i]] != expected)
+            return false;
+        expected = a.strides[order[i]] * a.shape[order[i]];
+        first = false;
+    }
+    return true;
+}
+
+template <class F>
+void for_rows(int64_t rows, int64_t row_bytes, F&& body) {
+    const int64_t parts = std::clamp<int64_t>(rows * row_bytes / 65536, 1, 4 * num_threads());
+    parallel_ranges(rows, parts, 0.05 * static_cast<double>(row_bytes) + 2, body);
+}
+
+// Copies between `whole` and its parts, row by row; false where an array has no such rows.
+bool by_rows(const std::vector<ArrayView>& parts, const ArrayView& whole, int axis, bool joins) {
+    int order[kMaxDims];
+    const int count = order_of(whole, axis, order);
+    int joined = 0;
+    while (order[joined] != axis) ++joined;
+    Rows all;
+    if (!packed_rows(whole, order, count, joined, all)) return false;
+    std::vector<Rows> some;
+    for (const ArrayView& part : parts) {
+        if (part.shape[axis] == 0) continue;
+        some.emplace_back();
+        if (!packed_rows(part, order, count, joined, some.back())) return false;
+    }
+    int64_t rows = 1;
+    for (int i = 0; i < joined; ++i) rows *= whole.shape[order[i]];
+    if (rows < 4 * num_threads() && all.run > 65536) return false;  // copy() shares long runs
+    for_rows(rows, all.run, [&](int64_t first, int64_t last) {
+        for (int64_t r = first; r < last; ++r) {
+            char* at = all.data + r * all.pitch;
+            for (const Rows& part : some) {
+                char* own = part.data + r * part.pitch;
+                joins ? std::memcpy(at, own, static_cast<size_t>(part.run))
+                      : std::memcpy(own, at, static_cast<size_t>(part.run));
+                at += part.run;
+            }
+        }
+    });
+    return true;
+}
+
+}  // namespace
+
+void concat(const std::vector<ArrayView>& parts, const ArrayView& whole, int axis) {
+    if (whole.numel() == 0 || by_rows(parts, whole, axis, true)) return;
+    int64_t begin = 0;
+    for (const ArrayView& part : parts) {
+        copy(part, slice(whole, part, axis, begin));
+        begin += part.shape[axis];
+    }
+}
+
+void split(const ArrayView& whole, const std::vector<ArrayView>& parts, int axis) {
+    if (whole.numel() == 0 || by_rows(parts, whole, axis, false)) return;
+    int64_t begin = 0;
+    for (const ArrayView& part : parts) {
+        copy(slice(whole, part, axis, begin), part);
+        begin += part.shape[axis];
+    }
+}
+
+}  // namespace pycnn::PYCNN_ISA

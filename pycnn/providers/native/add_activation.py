@@ -1,0 +1,15 @@
+"""csrc/cpu/add_activation.cpp: sum and activation in one pass."""
+
+from __future__ import annotations
+
+from ... import _native  # type: ignore[attr-defined]
+from ...array import Array
+from ...dispatch import register
+from ...geometry import ElementwiseGeometry
+
+
+@register("add_activation", "native", "direct", devices=("cpu",))
+def add_activation(
+    a: Array, b: Array, *, out: Array, geometry: ElementwiseGeometry, epilogue: None = None
+) -> None:
+    _native.add_activation(a, b, out, geometry.op)

@@ -1,0 +1,22 @@
+"""csrc/cpu/softmax.cpp: softmax and log-softmax along one axis, and their gradients."""
+
+from __future__ import annotations
+
+from ... import _native  # type: ignore[attr-defined]
+from ...array import Array
+from ...dispatch import register
+from ...geometry import SoftmaxGeometry
+
+
+@register("softmax_fprop", "native", "direct", devices=("cpu",))
+def softmax_fprop(
+    x: Array, *, out: Array, geometry: SoftmaxGeometry, epilogue: None = None
+) -> None:
+    _native.softmax_fprop(x, out, geometry.axis, geometry.log)
+
+
+@register("softmax_dgrad", "native", "direct", devices=("cpu",))
+def softmax_dgrad(
+    dy: Array, y: Array, *, out: Array, geometry: SoftmaxGeometry, epilogue: None = None
+) -> None:
+    _native.softmax_dgrad(dy, y, out, geometry.axis, geometry.log)

@@ -1,0 +1,42 @@
+"""csrc/cpu/softmax_cross_entropy.cpp: softmax cross entropy with class indices, and its
+gradient."""
+
+from __future__ import annotations
+
+from ... import _native  # type: ignore[attr-defined]
+from ...array import Array
+from ...dispatch import register
+from ...geometry import CrossEntropyGeometry
+
+
+@register("softmax_cross_entropy_fprop", "native", "direct", devices=("cpu",))
+def softmax_cross_entropy_fprop(
+    logits: Array,
+    target: Array,
+    class_weight: Array | None,
+    *,
+    out: tuple[Array, Array],
+    geometry: CrossEntropyGeometry,
+    epilogue: None = None,
+) -> None:
+    _native.softmax_cross_entropy_fprop(
+        logits, target, class_weight, *out, geometry.ignore_index, geometry.label_smoothing
+    )
+
+
+@register("softmax_cross_entropy_dgrad", "native", "direct", devices=("cpu",))
+def softmax_cross_entropy_dgrad(
+    dloss: Array,
+    logits: Array,
+    target: Array,
+    class_weight: Array | None,
+    logsumexp: Array,
+    *,
+    out: Array,
+    geometry: CrossEntropyGeometry,
+    epilogue: None = None,
+) -> None:
+    _native.softmax_cross_entropy_dgrad(
+        dloss, logits, target, class_weight, logsumexp, out,
+        geometry.ignore_index, geometry.label_smoothing,
+    )  # fmt: skip
