@@ -329,8 +329,8 @@ PYCNN_INLINE Vec<float> erf_middle(Vec<float> z) {
 PYCNN_INLINE Vec<float> erfc_tail(Vec<float> a) {
     const Vec<float> bounded = min(broadcast(4.0f), a);
     const Vec<float> g =
-        polynomial(bounded, 1.12846172f, 0.636114836f, 0.104121603f, -0.0211864375f, 0.0017443361f,
-                   0.000541786838f, -0.000225685522f, 3.55523116e-05f, -2.22308813e-06f);
+        polynomial(bounded, 1.12837934f, 0.636614621f, 0.10280934f, -0.019249225f, -4.59456351e-06f,
+                   0.001525242f, -0.000560450775f, 9.83741993e-05f, -7.18383671e-06f);
     return select(a > 4, zero<float>(), exp(-bounded * g));
 }
 
@@ -350,9 +350,8 @@ template <class V>
 PYCNN_INLINE V normal_distribution(V x) {
     x = x * static_cast<Lane<V>>(0.70710678118654752440);
     if constexpr (sizeof(x[0]) == 4) {
-        const V a = abs(x), tail = 0.5f * erfc_tail(a), half = x * 0.5f;
-        const V large = select(x < 0, tail, 1 - tail);
-        return select(a < kErfMiddle, fma(half, erf_middle(x * x), half) + 0.5f, large);
+        const V tail = 0.5f * erfc_tail(abs(x));
+        return select(x < 0, tail, 1 - tail);
     } else {
         return (1 + erf(x)) * 0.5;
     }
