@@ -42,11 +42,6 @@ PYCNN_INLINE V silu_dgrad(V dy, V x) {
 }
 
 template <class V>
-PYCNN_INLINE V normal_distribution(V x) {
-    return (1 + erf(x * Lane<V>(0.70710678118654752440))) * Lane<V>(0.5);
-}
-
-template <class V>
 PYCNN_INLINE V gelu_dgrad(V dy, V x) {
     const V density = exp(x * x * Lane<V>(-0.5)) * Lane<V>(0.39894228040143267794);
     return dy * (normal_distribution(x) + x * density);

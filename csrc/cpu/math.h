@@ -15,6 +15,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "cpu/simd.h"
 
@@ -81,6 +82,21 @@ PYCNN_INLINE Vec<T> power_of_two(Mask<T> n) {
     return (Vec<T>)((n + Format<T>::kBias) << Format<T>::kMantissa);
 }
 
+// x * 2^n; where there is no instruction, in two steps: 2^n alone may overflow, or be subnormal.
+template <class V>
+PYCNN_INLINE V scaled(V x, Mask<Lane<V>> n) {
+    using T = Lane<V>;
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4)
+        return (V)_mm512_scalef_ps((__m512)x, _mm512_cvtepi32_ps((__m512i)n));
+    else
+        return (V)_mm512_scalef_pd((__m512d)x, _mm512_cvtepi64_pd((__m512i)n));
+#else
+    const Mask<T> half = n >> 1;
+    return x * power_of_two<T>(half) * power_of_two<T>(n - half);
+#endif
+}
+
 template <class M>
 PYCNN_INLINE bool any_of(M mask) {
     int64_t words[sizeof(M) / 8];
@@ -108,23 +124,27 @@ PYCNN_INLINE Vec<double> widened(HalfVec half) {
     return __builtin_convertvector(half, Vec<double>);
 }
 
-struct Halves {
-    HalfVec low, high;
-};
+template <size_t... I>
+PYCNN_INLINE HalfVec half_of(Vec<float> v, bool high, std::index_sequence<I...>) {
+    return high ? __builtin_shufflevector(v, v, (I + sizeof...(I))...)
+                : __builtin_shufflevector(v, v, I...);
+}
+template <size_t... I>
+PYCNN_INLINE Vec<float> joined(HalfVec low, HalfVec high, std::index_sequence<I...>) {
+    return __builtin_shufflevector(low, high, I...);
+}
+
+// The lower or the higher lanes of floats as doubles.
+PYCNN_INLINE Vec<double> half_of(Vec<float> v, bool high) {
+    return widened(half_of(v, high, std::make_index_sequence<kLanes<double>>{}));
+}
 
 // function of each half of the lanes in double, rounded once.
 template <class F, class... V>
 PYCNN_INLINE Vec<float> through_double(F&& function, V... x) {
-    const auto half = [](Vec<float> v, bool high) {
-        Halves halves;
-        std::memcpy(&halves, &v, sizeof v);
-        return widened(high ? halves.high : halves.low);
-    };
-    const Halves result = {__builtin_convertvector(function(half(x, false)...), HalfVec),
-                           __builtin_convertvector(function(half(x, true)...), HalfVec)};
-    Vec<float> joined;
-    std::memcpy(&joined, &result, sizeof joined);
-    return joined;
+    return joined(__builtin_convertvector(function(half_of(x, false)...), HalfVec),
+                  __builtin_convertvector(function(half_of(x, true)...), HalfVec),
+                  std::make_index_sequence<kLanes<float>>{});
 }
 
 // --- exponentials --------------------------------------------------------------------------------
@@ -159,9 +179,7 @@ PYCNN_INLINE V exp(V x) {
                        2.4801486028185934e-05, 2.755721219205542e-06, 2.7632753083330739e-07,
                        2.5119160530884047e-08);
     const V p = fma(r * r, q, r) + 1;
-    // in two steps: 2^n alone may overflow, or be subnormal
-    const Mask<T> half = c.n >> 1;
-    return p * power_of_two<T>(half) * power_of_two<T>(c.n - half);
+    return scaled(p, c.n);
 }
 
 // exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1), at half its size until the end: 2^128 is no float
@@ -301,19 +319,41 @@ PYCNN_INLINE V tanh(V x) {
     return copysign(select(a < static_cast<T>(0.625), fma(a * z, q, a), large), x);
 }
 
+// erf(a)/a - 1 for a^2 = z, a below kErfMiddle, and erfc(a) from there on, of a >= 0; erfc ends at
+// 4
+constexpr float kErfMiddle = 0.925f;
+PYCNN_INLINE Vec<float> erf_middle(Vec<float> z) {
+    return polynomial(z, 0.128379166f, -0.376126319f, 0.11283686f, -0.0268588513f, 0.00519960001f,
+                      -0.000812580751f, 8.29661294e-05f);
+}
+PYCNN_INLINE Vec<float> erfc_tail(Vec<float> a) {
+    const Vec<float> bounded = min(broadcast(4.0f), a);
+    const Vec<float> g =
+        polynomial(bounded, 1.12837934f, 0.636614621f, 0.10280934f, -0.019249225f, -4.59456351e-06f,
+                   0.001525242f, -0.000560450775f, 9.83741993e-05f, -7.18383671e-06f);
+    return select(a > 4, zero<float>(), exp(-bounded * g));
+}
+
 template <class V>
 PYCNN_INLINE V erf(V x) {
     if constexpr (sizeof(x[0]) == 4) {
-        const V a = min(broadcast(4.0f), abs(x)), z = a * a;
-        const V p = polynomial(z, 0.128379166f, -0.376126319f, 0.11283686f, -0.0268588513f,
-                               0.00519960001f, -0.000812580751f, 8.29661294e-05f);
-        const V g =
-            polynomial(a, 1.12846172f, 0.636114836f, 0.104121603f, -0.0211864375f, 0.0017443361f,
-                       0.000541786838f, -0.000225685522f, 3.55523116e-05f, -2.22308813e-06f);
-        const V large = copysign(1 - exp(-a * g), x);
-        return select(a < 0.925f, fma(x, p, x), large);
+        const V a = abs(x);
+        const V large = copysign(1 - erfc_tail(a), x);
+        return select(a < kErfMiddle, fma(x, erf_middle(x * x), x), large);
     } else {
         return lane_by_lane(x, [](double a) { return std::erf(a); });
+    }
+}
+
+// (1 + erf(x / sqrt(2))) / 2, the normal distribution; in float without cancellation below 0.
+template <class V>
+PYCNN_INLINE V normal_distribution(V x) {
+    x = x * static_cast<Lane<V>>(0.70710678118654752440);
+    if constexpr (sizeof(x[0]) == 4) {
+        const V tail = 0.5f * erfc_tail(abs(x));
+        return select(x < 0, tail, 1 - tail);
+    } else {
+        return (1 + erf(x)) * 0.5;
     }
 }
 

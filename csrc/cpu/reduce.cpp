@@ -109,6 +109,7 @@ void for_each_index(const Axis* axes, int count, int64_t offset, int64_t index, 
 int64_t offset_of(const Axis* axes, int count, int64_t number) {
     int64_t offset = 0;
     for (int i = count - 1; i >= 0; --i) {
+        if (i == 0) return offset + number * axes[0].stride;
         offset += number % axes[i].size * axes[i].stride;
         number /= axes[i].size;
     }
@@ -173,7 +174,7 @@ void reduce_rows(const Plan& plan, int64_t x_offset, int64_t first_index, const 
 template <class Op, class A>
 void reduce_columns(const Plan& plan, int64_t x_offset, int64_t first_index, const A* shift, A* out,
                     int64_t begin, int64_t end) {
-    constexpr int kWidth = sizeof(Lanes<A>) / sizeof(A);
+    constexpr int kPadding = kVectorBytes / sizeof(float);
     Reader<A> reader(plan);
     const Axis inner = plan.kept[plan.kept_count - 1];
     const int64_t n = end - begin;
@@ -190,8 +191,9 @@ void reduce_columns(const Plan& plan, int64_t x_offset, int64_t first_index, con
         fold = std::min(rows, kColumns / n);
         row_step = adjacent.stride;
     }
-    alignas(64) A acc[kColumns + kWidth], shifts[kColumns + kWidth]{};
-    std::fill(acc, acc + kColumns + kWidth, Op::template start<A>());
+    alignas(64) A acc[kColumns + kPadding], shifts[kColumns + kPadding];
+    std::fill(acc, acc + kColumns + kPadding, Op::template start<A>());
+    std::fill(shifts, shifts + kColumns + kPadding, A{});
     if (shift)
         for (int64_t j = 0; j < fold; ++j) std::copy(shift + begin, shift + end, shifts + j * n);
     for_each_index(axes, count, base, first_index, [&](int64_t offset, int64_t index) {

@@ -143,80 +143,116 @@ struct FirstMatch : Sum {
     }
 };
 
-// A vector of A from stored elements: A itself, or float for double.
+constexpr int kChains = 4;  // accumulators side by side, so that their latency is hidden
+
+// How many vectors of A one vector of stored elements gives: A itself, or float for double.
 template <class A, class S>
-PYCNN_INLINE Lanes<A> load_lanes(const S* from) {
-    if constexpr (std::is_same_v<A, S>) {
-        Lanes<A> v;
-        std::memcpy(&v, from, sizeof v);
-        return v;
+constexpr int kVectors = static_cast<int>(sizeof(A) / sizeof(S));
+
+// The first m elements of a whole vector of S as vectors of A, the rest 0.
+template <class A, class S>
+PYCNN_INLINE void load_lanes(const S* from, int m, Lanes<A>* to) {
+    constexpr int kUnit = kVectorBytes / static_cast<int>(sizeof(S));
+    if constexpr (std::is_same_v<S, int64_t>) {
+        Lanes<A> v{};
+        if (m == kUnit)
+            std::memcpy(&v, from, sizeof v);
+        else
+            for (int i = 0; i < m; ++i) v[i] = from[i];
+        to[0] = v;
+    } else if constexpr (std::is_same_v<A, S>) {
+        to[0] = m == kUnit ? load(from) : load(from, m);
     } else {
-        HalfVec half;
-        std::memcpy(&half, from, sizeof half);
-        return widened(half);
+        if (m == kUnit) {  // two loads of half a vector: cheaper than to take one apart
+            HalfVec halves[2];
+            std::memcpy(halves, from, sizeof halves);
+            to[0] = widened(halves[0]);
+            to[1] = widened(halves[1]);
+        } else {
+            const Vec<S> v = load(from, m);
+            to[0] = half_of(v, false);
+            to[1] = half_of(v, true);
+        }
     }
 }
 
-constexpr int kChains = 4;  // accumulators side by side, so that their latency is hidden
+template <class A>
+PYCNN_INLINE Lanes<A> load_whole(const A* from) {
+    Lanes<A> v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
 
-// n elements of one output into acc[0..kChains); the first has `index`, each next one `step` more.
+// n elements of one output into chains[0..kChains); the first has `index`, each next one `step`
+// more.
 template <class Op, class A, class S>
-void reduce_row(const S* x, int64_t n, Lanes<A>* acc, A shift, A index, A step) {
+void reduce_row(const S* x, int64_t n, Lanes<A>* chains, A shift, A index, A step) {
     using V = Lanes<A>;
-    constexpr int kWidth = sizeof(V) / sizeof(A);
+    constexpr int kWidth = sizeof(V) / sizeof(A), kUnit = kVectorBytes / sizeof(S);
+    constexpr int kEach = kVectors<A, S>;
     const V s = splat(shift);
     V lane{};
     for (int i = 0; i < kWidth; ++i) lane[i] = static_cast<A>(i);
     V at = splat(index) + lane * step;
     const V jump = splat(static_cast<A>(step * kWidth));
+    V acc[kChains];
+    for (int k = 0; k < kChains; ++k) acc[k] = chains[k];
     int64_t i = 0;
-    V a[kChains];
-    for (int k = 0; k < kChains; ++k) a[k] = acc[k];
-    for (; i + kChains * kWidth <= n; i += kChains * kWidth)
+    for (; i + kChains / kEach * kUnit <= n; i += kChains / kEach * kUnit)
 #pragma GCC unroll 4
-        for (int k = 0; k < kChains; ++k) {
-            a[k] = Op::step(a[k], load_lanes<A>(x + i + k * kWidth), s, at);
+        for (int k = 0; k < kChains; k += kEach) {
+            V v[kEach];
+            load_lanes<A>(x + i + k * kWidth, kUnit, v);
+            for (int u = 0; u < kEach; ++u) {
+                acc[k + u] = Op::step(acc[k + u], v[u], s, at);
+                if constexpr (Op::kIndexed) at = at + jump;
+            }
+        }
+    for (; i < n; i += kUnit) {
+        const int m = static_cast<int>(std::min<int64_t>(n - i, kUnit));
+        V v[kEach];
+        load_lanes<A>(x + i, m, v);
+        for (int u = 0; u < kEach; ++u) {
+            const V next = Op::step(acc[u], v[u], s, at);
+            acc[u] = lane < static_cast<A>(m - u * kWidth) ? next : acc[u];
             if constexpr (Op::kIndexed) at = at + jump;
         }
-    for (; i < n; i += kWidth) {
-        S rest[kWidth]{};
-        const int64_t m = std::min<int64_t>(n - i, kWidth);
-        std::memcpy(rest, x + i, static_cast<size_t>(m) * sizeof(S));
-        const V next = Op::step(a[0], load_lanes<A>(rest), s, at);
-        a[0] = lane < static_cast<A>(m) ? next : a[0];
-        if constexpr (Op::kIndexed) at = at + jump;
     }
-    for (int k = 0; k < kChains; ++k) acc[k] = a[k];
+    for (int k = 0; k < kChains; ++k) chains[k] = acc[k];
 }
 
-// One element more of each of n outputs, all with one index. acc and shift are readable up to the
-// next whole vector.
+// One element more of each of n outputs, all with one index. acc and shift are readable and
+// writable up to the next whole vector of S.
 template <class Op, class A, class S>
 void reduce_column(const S* x, int64_t n, A* acc, const A* shift, A index) {
     using V = Lanes<A>;
-    constexpr int kWidth = sizeof(V) / sizeof(A);
+    constexpr int kWidth = sizeof(V) / sizeof(A), kUnit = kVectorBytes / sizeof(S);
+    constexpr int kEach = kVectors<A, S>;
     const V at = splat(index);
-    const auto step = [&](int64_t j, V value) {
-        const V next = Op::step(load_lanes<A>(acc + j), value, load_lanes<A>(shift + j), at);
-        std::memcpy(acc + j, &next, sizeof next);
+    const auto unit = [&](int64_t j, int m) {
+        V v[kEach];
+        load_lanes<A>(x + j, m, v);
+        for (int u = 0; u < kEach; ++u) {
+            A* to = acc + j + u * kWidth;
+            const V next = Op::step(load_whole(to), v[u], load_whole(shift + j + u * kWidth), at);
+            std::memcpy(to, &next, sizeof next);
+        }
     };
     int64_t j = 0;
-    for (; j + kWidth <= n; j += kWidth) step(j, load_lanes<A>(x + j));
-    if (j < n) {
-        S rest[kWidth]{};
-        std::memcpy(rest, x + j, static_cast<size_t>(n - j) * sizeof(S));
-        step(j, load_lanes<A>(rest));
-    }
+    for (; j + kUnit <= n; j += kUnit) unit(j, kUnit);
+    if (j < n) unit(j, static_cast<int>(n - j));
 }
 
-// The chains and lanes of a row, merged in order.
+// The chains and lanes of a row, merged in a fixed order: halves first.
 template <class Op, class A>
-A merged(const Lanes<A>* acc) {
+PYCNN_INLINE A merged(const Lanes<A>* acc) {
     constexpr int kWidth = sizeof(Lanes<A>) / sizeof(A);
     const Lanes<A> all = Op::merge(Op::merge(acc[0], acc[1]), Op::merge(acc[2], acc[3]));
-    A result = all[0];
-    for (int i = 1; i < kWidth; ++i) result = Op::merge(result, static_cast<A>(all[i]));
-    return result;
+    A lanes[kWidth];
+    std::memcpy(lanes, &all, sizeof lanes);
+    for (int half = kWidth / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) lanes[i] = Op::merge(lanes[i], lanes[i + half]);
+    return lanes[0];
 }
 
 }  // namespace pycnn::PYCNN_ISA
