@@ -8,6 +8,8 @@ from importlib import import_module
 
 _MODULES = (
     "batch_norm",
+    "add_activation",
+    "concat",
     "conv2d_winograd",
     "conv2d_depthwise",
     "conv2d_grouped",
@@ -24,6 +26,8 @@ _MODULES = (
     "pool2d",
     "reduce",
     "resize2d",
+    "softmax",
+    "softmax_cross_entropy",
 )
 
 for _name in _MODULES:
