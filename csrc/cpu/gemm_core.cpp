@@ -147,10 +147,16 @@ class Task {
         constexpr int64_t width = kTileColumns<T>, lanes = kLanes<T>;
         const Tile<T> run =
             find_tile<T>(static_cast<int>(height), columns > lanes ? kTileVectors : 1);
+        const bool even = g_.c_m.is_even(m, height);
+        T* to = g_.c + g_.c_m.offset(m) + g_.c_n.offset(n);
+        if (even)  // c's lines come while the sums are made
+            for (int64_t i = 0; i < height; ++i) {
+                __builtin_prefetch(to + i * g_.c_m.step, 1);
+                if (columns > lanes) __builtin_prefetch(to + i * g_.c_m.step + lanes, 1);
+            }
         const bool whole = columns == width || columns == lanes;
-        if (whole && g_.c_m.is_even(m, height) && !(last && g_.epilogue.any())) {
-            run(depth, a.data, a.row, a.next, b, b_next, g_.c + g_.c_m.offset(m) + g_.c_n.offset(n),
-                g_.c_m.step, add);
+        if (whole && even && !(last && g_.epilogue.any())) {
+            run(depth, a.data, a.row, a.next, b, b_next, to, g_.c_m.step, add);
             return;
         }
         alignas(64) T sums[kTileRows * width];
