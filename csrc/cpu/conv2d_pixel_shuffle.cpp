@@ -5,15 +5,17 @@
 // (its
 //            epilogue) where no tap reaches
 // Arrays     dx channels-last, its pixels written where they belong by a product (N*P*Q, K) x
-//            (K, S*C) for each filter row; dy any strides; w and any other dx through copies
+//            (K, R*S*C), or one for each filter row; dy any strides; w and any other dx through
+//            copies
 // Threads    cpu/gemm_core.cpp; the pixels without a tap: a task per image row
 // Tiling     cpu/gemm_core.cpp
-// Traffic    dy is read R times, dx written once
+// Traffic    dy is read once (or R times), dx written once: 2*K FLOP per element written
 // Numerics   cpu/gemm_core.cpp
 // Refuses    padding, dilation, groups, filters larger than the stride
 // Source     Shi et al. 2016, arXiv:1609.05158 (sub-pixel convolution)
 #include "cpu/conv2d.h"
 #include "cpu/gemm_core.h"
+#include "cpu/gemm_tile.h"
 
 namespace pycnn::PYCNN_ISA {
 namespace {
@@ -62,12 +64,12 @@ void fill_gaps(const Conv2dParams& p, const Epilogue<T>& e, T* dx) {
         });
 }
 
-// `vector` over the channels of S neighbouring pixels.
+// `vector`, of C channels, once for each tap.
 template <class T>
-const T* repeated(const T* vector, int64_t C, int64_t S, Buffer<T>& kept) {
-    if (!vector || S == 1) return vector;
-    kept = Buffer<T>(C * S);
-    for (int64_t s = 0; s < S; ++s) std::copy_n(vector, C, kept.data() + s * C);
+const T* repeated(const T* vector, int64_t C, int64_t taps, Buffer<T>& kept) {
+    if (!vector || taps == 1) return vector;
+    kept = Buffer<T>(C * taps);
+    for (int64_t tap = 0; tap < taps; ++tap) std::copy_n(vector, C, kept.data() + tap * C);
     return kept.data();
 }
 
@@ -95,14 +97,21 @@ void shuffle(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w, con
     g.b_k = Axis::even(p.R * p.S * p.C), g.b_n = Axis::even(1);
     g.c_m = Axis::pixels(p.N, p.P, p.Q, p.H * p.W * p.C, p.stride_h * p.W * p.C, p.stride_w * p.C);
     g.epilogue = e.epilogue;
-    g.epilogue.bias = repeated(e.epilogue.bias, p.C, p.S, bias);
-    g.epilogue.scale = repeated(e.epilogue.scale, p.C, p.S, scale);
-    g.epilogue.shift = repeated(e.epilogue.shift, p.C, p.S, shift);
-    for (int64_t r = 0; r < p.R; ++r) {
+    g.epilogue.bias = repeated(e.epilogue.bias, p.C, p.R * p.S, bias);
+    g.epilogue.scale = repeated(e.epilogue.scale, p.C, p.R * p.S, scale);
+    g.epilogue.shift = repeated(e.epilogue.shift, p.C, p.R * p.S, shift);
+    // All filter rows in one product where no register tile lies across two of them.
+    const bool once = g.N % kTileColumns<T> == 0;
+    const int64_t down = p.W * p.C;
+    if (once) {
+        g.c_n = {1, g.N, 1, 0, down};
+        g.N *= p.R;
+    }
+    for (int64_t r = 0; r < (once ? 1 : p.R); ++r) {
         Gemm<T> row = g;
         row.b = filters.data() + r * p.S * p.C;
-        row.c = to.data() + r * p.W * p.C;
-        if (row.epilogue.residual) row.epilogue.residual += r * p.W * p.C;
+        row.c = to.data() + r * down;
+        if (row.epilogue.residual) row.epilogue.residual += r * down;
         multiply(row);
     }
     to.finish();

@@ -43,7 +43,7 @@ void finish_rows(const Gemm<T>& g, const T* sums, int64_t row, int64_t m, int64_
     const Epilogue<T>& e = g.epilogue;
     const bool per_row = last && g.per_row && e.any(), per_column = last && !g.per_row && e.any();
     for (int64_t i = 0; i < rows; ++i) {
-        const int64_t offset = g.c_m.offset(m + i) + n;
+        const int64_t offset = g.c_m.offset(m + i) + g.c_n.offset(n);
         const T bias = per_row && e.bias ? e.bias[m + i] : T(0);
         const T scale = per_row && e.scale ? e.scale[m + i] : T(1);
         const T shift = per_row && e.shift ? e.shift[m + i] : T(0);
@@ -107,11 +107,9 @@ class Task {
         constexpr int64_t width = kTileColumns<T>;
         const int64_t at_once =
             std::max<int64_t>(1, kPanelBytes / (depth_ * width * static_cast<int64_t>(sizeof(T))));
-        const bool in_place = !packed_ && rows.size() <= kFewTileRows && g_.b_n.step == 1 &&
-                              g_.b_n.run == Axis::kEndless;
         if (!packed_) {
             const int64_t panels = std::min(at_once, ceil_div(columns.size(), width));
-            b_ = Buffer<T>((in_place ? 1 : panels) * width * depth_);
+            b_ = Buffer<T>(panels * width * depth_);
         }
         for (int64_t n = columns.begin; n < columns.end; n += at_once * width) {
             const Range some{n, std::min(columns.end, n + at_once * width)};
@@ -119,17 +117,16 @@ class Task {
             do {  // once even without terms
                 const int64_t depth = std::min(depth_, terms.end - k);
                 const bool add_here = add || k > terms.begin;
-                block(rows, some, k, depth, add_here, complete && k + depth == terms.end, in_place);
+                block(rows, some, k, depth, add_here, complete && k + depth == terms.end);
                 k += depth;
             } while (k < terms.end);
         }
     }
 
   private:
-    void block(Range rows, Range columns, int64_t k, int64_t depth, bool add, bool last,
-               bool in_place) {
+    void block(Range rows, Range columns, int64_t k, int64_t depth, bool add, bool last) {
         constexpr int64_t width = kTileColumns<T>;
-        if (!packed_ && !in_place)
+        if (!packed_)
             for (int64_t n = columns.begin; n < columns.end; n += width)
                 pack_panel(g_, n, std::min(width, columns.end - n), k, depth,
                            b_.data() + (n - columns.begin) * depth);
@@ -138,20 +135,8 @@ class Task {
             const RowBlock<T> a = block_of_a(g_, m, height, k, depth, columns.size(), a_.data());
             for (int64_t n = columns.begin; n < columns.end; n += width) {
                 const int64_t some = std::min(width, columns.end - n);
-                if (in_place && some == width && g_.b_k.is_even(k, depth)) {
-                    one_tile(a, g_.b + g_.b_n.offset(n) + g_.b_k.offset(k), g_.b_k.step, m, height,
-                             n, some, depth, add, last);
-                    continue;
-                }
-                const T* panel;
-                if (packed_) {
-                    panel = packed_->panel(n, k, depth);
-                } else if (in_place) {
-                    pack_panel(g_, n, some, k, depth, b_.data());
-                    panel = b_.data();
-                } else {
-                    panel = b_.data() + (n - columns.begin) * depth;
-                }
+                const T* panel =
+                    packed_ ? packed_->panel(n, k, depth) : b_.data() + (n - columns.begin) * depth;
                 one_tile(a, panel, width, m, height, n, some, depth, add, last);
             }
         }
@@ -162,10 +147,16 @@ class Task {
         constexpr int64_t width = kTileColumns<T>, lanes = kLanes<T>;
         const Tile<T> run =
             find_tile<T>(static_cast<int>(height), columns > lanes ? kTileVectors : 1);
+        const bool even = g_.c_m.is_even(m, height);
+        T* to = g_.c + g_.c_m.offset(m) + g_.c_n.offset(n);
+        if (even)  // c's lines come while the sums are made
+            for (int64_t i = 0; i < height; ++i) {
+                __builtin_prefetch(to + i * g_.c_m.step, 1);
+                if (columns > lanes) __builtin_prefetch(to + i * g_.c_m.step + lanes, 1);
+            }
         const bool whole = columns == width || columns == lanes;
-        if (whole && g_.c_m.is_even(m, height) && !(last && g_.epilogue.any())) {
-            run(depth, a.data, a.row, a.next, b, b_next, g_.c + g_.c_m.offset(m) + n, g_.c_m.step,
-                add);
+        if (whole && even && !(last && g_.epilogue.any())) {
+            run(depth, a.data, a.row, a.next, b, b_next, to, g_.c_m.step, add);
             return;
         }
         alignas(64) T sums[kTileRows * width];
@@ -178,6 +169,67 @@ class Task {
     int64_t depth_, height_;
     Buffer<T> a_, b_;
 };
+
+// --- few rows, dense rows of b: rows of c in the first cache, b read in the order it lies --------
+
+constexpr int kStreams = 8;                    // rows of b at a time
+constexpr int64_t kStreamedBytes = 24 * 1024;  // of c
+
+// sums += a * b for kRows rows and `terms` rows of b, kStreams at most; a is term after term, a row
+// of kStreams of them after the other, the missing ones zero.
+template <class T, int kRows>
+void stream(const T* a, const T* const* b, int64_t columns, T* sums, int64_t sums_row) {
+    const auto at = [&](int64_t n, int some) __attribute__((always_inline)) {
+        Vec<T> row[kStreams];
+#pragma GCC unroll 8
+        for (int k = 0; k < kStreams; ++k)
+            row[k] = some == kLanes<T> ? load(b[k] + n) : load(b[k] + n, some);
+#pragma GCC unroll 8
+        for (int i = 0; i < kRows; ++i) {
+            T* to = sums + i * sums_row + n;
+            Vec<T> sum = load(to);
+#pragma GCC unroll 8
+            for (int k = 0; k < kStreams; ++k)
+                sum = fma(broadcast(a[i * kStreams + k]), row[k], sum);
+            store(to, sum);
+        }
+    };
+    int64_t n = 0;
+    for (; n + kLanes<T> <= columns; n += kLanes<T>) at(n, kLanes<T>);
+    if (n < columns) at(n, static_cast<int>(columns - n));
+}
+
+template <class T>
+void multiply_streaming(const Gemm<T>& g) {
+    constexpr int64_t lanes = kLanes<T>;
+    constexpr void (*kernels[kFewTileRows])(const T*, const T* const*, int64_t, T*, int64_t) = {
+        stream<T, 1>, stream<T, 2>, stream<T, 3>, stream<T, 4>,
+        stream<T, 5>, stream<T, 6>, stream<T, 7>, stream<T, 8>};
+    const int64_t threads = num_threads();
+    const int64_t most = kStreamedBytes / static_cast<int64_t>(sizeof(T)) / g.M;
+    const int64_t width = std::max(lanes, std::min(most, ceil_div(g.N, threads)) / lanes * lanes);
+    const double cost = static_cast<double>(g.K * width) * (0.03 * sizeof(T) / 4);
+    parallel_for(ceil_div(g.N, width), cost, [&](int64_t task) {
+        const int64_t first = task * width, columns = std::min(width, g.N - first);
+        const int64_t row = ceil_div(columns, lanes) * lanes;
+        const Buffer<T> sums(g.M * row);
+        std::fill_n(sums.data(), g.M * row, T(0));
+        Buffer<T> none;  // in place of the rows that the last few terms are short of
+        if (g.K % kStreams != 0) none = Buffer<T>(row), std::fill_n(none.data(), row, T(0));
+        alignas(64) T a[kFewTileRows * kStreams];
+        for (int64_t k = 0; k < g.K; k += kStreams) {
+            const T* rows[kStreams];
+            for (int64_t j = 0; j < kStreams; ++j) {
+                const bool there = k + j < g.K;
+                rows[j] = there ? g.b + g.b_k.offset(k + j) + first : none.data();
+                for (int64_t i = 0; i < g.M; ++i)
+                    a[i * kStreams + j] = there ? g.a[g.a_m.offset(i) + g.a_k.offset(k + j)] : T(0);
+            }
+            kernels[g.M - 1](a, rows, columns, sums.data(), row);
+        }
+        finish_rows(g, sums.data(), row, 0, g.M, first, columns, g.add, true);
+    });
+}
 
 // --- few rows, dense columns of b: inner products ------------------------------------------------
 
@@ -353,10 +405,14 @@ template <class T>
 void multiply(const Gemm<T>& g) {
     if (g.M <= 0 || g.N <= 0) return;
     if (g.N == 1 && g.M > 1 && g.c_m.step == 1 && g.c_m.is_even(0, g.M)) return multiply(turned(g));
-    if (g.M <= kFewRows && g.K > 0 && g.b_k.step == 1 && g.b_k.is_even(0, g.K))
+    if (g.M <= kFewRows && g.K > 0 && g.c_n.run == Axis::kEndless && g.b_k.step == 1 &&
+        g.b_k.is_even(0, g.K))
         return multiply_few_rows(g);
+    const bool plain = g.c_n.run == Axis::kEndless;
+    if (g.M <= kFewTileRows && g.K > 0 && plain && g.b_n.step == 1 && g.b_n.is_even(0, g.N))
+        return multiply_streaming(g);
     const int64_t threads = num_threads();
-    if (threads > 1 && g.K >= 4096 && g.M * g.N <= 65536 && g.M > kFewTileRows)
+    if (threads > 1 && plain && g.K >= 4096 && g.M * g.N <= 65536 && g.M >= 4)
         return multiply_split(g, std::min<int64_t>(threads, 16));
     multiply_blocked(g);
 }

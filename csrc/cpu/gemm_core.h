@@ -12,8 +12,9 @@ namespace pycnn::PYCNN_ISA {
 
 // c[m,n] = epilogue(sum_k a[m,k] * b[k,n]), or c[m,n] += ... with `add`.
 //
-// The columns of c are adjacent. The epilogue's vectors run along the columns, or with `per_row`
-// along the rows; its residual lies as c does. c overlaps nothing else.
+// The columns of c are adjacent, in runs of whole register tiles where c_n says so. The epilogue's
+// vectors run along the columns, or with `per_row` along the rows; its residual lies as c does. c
+// overlaps nothing else.
 template <class T>
 struct Gemm {
     int64_t M, N, K;
@@ -22,7 +23,7 @@ struct Gemm {
     const T* b;
     Axis b_k, b_n;
     T* c;
-    Axis c_m;
+    Axis c_m, c_n = Axis::even(1);
     bool add = false;
     bool per_row = false;
     Epilogue<T> epilogue{};

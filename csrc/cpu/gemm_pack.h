@@ -80,6 +80,7 @@ void turn_columns(const T* const* columns, int count, int64_t depth, T* to) {
     constexpr int lanes = kLanes<T>;
     for (int64_t k = 0; k < depth; k += lanes) {
         const int terms = static_cast<int>(std::min<int64_t>(lanes, depth - k));
+        for (int j = 0; j < count; ++j) __builtin_prefetch(columns[j] + k + 4 * lanes);
         Vec<T> rows[lanes];
 #pragma GCC unroll 16
         for (int j = 0; j < lanes; ++j)
@@ -107,7 +108,10 @@ void pack_panel(const Gemm<T>& g, int64_t n, int64_t columns, int64_t k, int64_t
         if (dense && columns == width) {
             from += offsets[0];
             for (int64_t i = 0; i < count; ++i, put += width, from += g.b_k.step)
-                for (int v = 0; v < width; v += lanes) store(put + v, load(from + v));
+                for (int v = 0; v < width; v += lanes) {
+                    __builtin_prefetch(from + v + 16 * g.b_k.step);
+                    store(put + v, load(from + v));
+                }
         } else if (dense) {
             from += offsets[0];
             const int rest = static_cast<int>(columns) % lanes;

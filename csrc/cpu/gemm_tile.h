@@ -30,19 +30,27 @@ void tile(int64_t depth, const T* a, int64_t row, int64_t next, const T* b, int6
         for (int v = 0; v < kVectors; ++v) acc[i][v] = zero<T>();
     // Three pointers and two multiples of `row` address all rows.
     const T *first = a, *sixth = a + 5 * row, *eleventh = a + 10 * row;
-    for (int64_t k = 0; k < depth; ++k) {
-        Vec<T> column[kVectors];
-#pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v) column[v] = load(b + v * kLanes<T>);
+    constexpr int64_t line = 64 / sizeof(T);
+    for (int64_t k = 0; k < depth;) {
+        // The rows of the next tile come a line at a time while this one is worked on.
+        if (next == 1)
 #pragma GCC unroll 16
-        for (int i = 0; i < kRows; ++i) {
-            const T* from = i < 5 ? first : i < 10 ? sixth : eleventh;
-            const Vec<T> x = broadcast(from[i % 5 * row]);
+            for (int i = 0; i < kRows; ++i) __builtin_prefetch(first + (kRows + i) * row);
+        const int64_t end = std::min(depth, k + line);
+        for (; k < end; ++k) {
+            Vec<T> column[kVectors];
 #pragma GCC unroll 2
-            for (int v = 0; v < kVectors; ++v) acc[i][v] = fma(x, column[v], acc[i][v]);
+            for (int v = 0; v < kVectors; ++v) column[v] = load(b + v * kLanes<T>);
+#pragma GCC unroll 16
+            for (int i = 0; i < kRows; ++i) {
+                const T* from = i < 5 ? first : i < 10 ? sixth : eleventh;
+                const Vec<T> x = broadcast(from[i % 5 * row]);
+#pragma GCC unroll 2
+                for (int v = 0; v < kVectors; ++v) acc[i][v] = fma(x, column[v], acc[i][v]);
+            }
+            first += next, sixth += next, eleventh += next;
+            b += b_next;
         }
-        first += next, sixth += next, eleventh += next;
-        b += b_next;
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i)

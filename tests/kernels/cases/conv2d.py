@@ -116,6 +116,11 @@ GEOMETRIES = {
     "even filter same": geometry((1, 2, 5, 6), (2, 2, 4, 2), 1, (1, 2, 0, 1)),
     "1x7": geometry((1, 3, 4, 9), (2, 3, 1, 7), 1, (0, 3)),
     "7x1": geometry((1, 3, 9, 4), (2, 3, 7, 1), 1, (3, 0)),
+    "filter is the stride": geometry((2, 3, 6, 8), (5, 3, 2, 2), 2),
+    "filter under the stride": geometry((2, 3, 11, 13), (4, 3, 2, 3), (3, 4)),
+    "pointwise stride 2x3, unread border": geometry((2, 5, 8, 9), (6, 5, 1, 1), (2, 3)),
+    "pointwise, one channel": geometry((3, 1, 5, 4), (1, 1, 1, 1)),
+    "pointwise, one pixel": geometry((3, 7, 1, 1), (9, 7, 1, 1)),
     "one pixel": geometry((2, 3, 1, 1), (4, 3, 3, 3), 1, 1),
     "one channel": geometry((2, 1, 5, 5), (1, 1, 3, 3), 1, 1),
     "filter is the image": geometry((2, 3, 4, 5), (6, 3, 4, 5)),
@@ -134,6 +139,11 @@ LARGE = {
     "past a tile": geometry((1, 67, 9, 8), (71, 67, 3, 3), 1, 1),
     "tall plane": geometry((1, 3, 41, 37), (5, 3, 3, 3), 2, 1),
     "wide depthwise": geometry((2, 65, 15, 17), (65, 1, 3, 3), 1, 1, groups=65),
+    "pointwise, tiles and one more": geometry((2, 33, 5, 3), (65, 33, 1, 1)),
+    "pointwise stride 2, many pixels": geometry((5, 17, 33, 31), (34, 17, 1, 1), 2),
+    "pointwise, deep wgrad": geometry((5, 15, 31, 29), (16, 15, 1, 1)),
+    "filter is the stride, whole tiles": geometry((3, 32, 10, 6), (17, 32, 2, 2), 2),
+    "filter is the stride, wide": geometry((1, 21, 12, 9), (35, 21, 4, 3), (4, 3)),
     "wide pointwise": geometry((2, 131, 7, 7), (67, 131, 1, 1)),
 }
 
@@ -184,6 +194,13 @@ def _epilogue_cases():
             draw = _epilogue(shape, activation, *parts)
             exact = activation in EXACT_ACTIVATIONS
             yield case(primitive, f"epilogue {name}", _EPILOGUED, draw, exact=exact)
+        for name in ("pointwise", "pointwise stride 2", "filter under the stride"):
+            g = GEOMETRIES[name]
+            g_shape = g.y_shape if primitive == "conv2d_fprop" else g.x_shape
+            draw = _epilogue(g_shape, "relu", *everything)
+            yield case(primitive, f"epilogue {name}", g, draw)
+            draw = _epilogue(g_shape, "silu", "bias")
+            yield case(primitive, f"epilogue silu {name}", g, draw, exact=False)
         depthwise = GEOMETRIES["depthwise"]
         draw = _epilogue(depthwise.x_shape, "relu", *everything)
         yield case(primitive, "epilogue depthwise", depthwise, draw)
