@@ -22,8 +22,10 @@ struct Algorithm {
 #define PYCNN_PASS(function) [] { return Pass{PYCNN_BEST(function)}; }
 
 constexpr Algorithm kAlgorithms[] = {
-    {"depthwise", PYCNN_PASS(conv2d_fprop_depthwise), PYCNN_PASS(conv2d_dgrad_depthwise), nullptr},
-    {"grouped", PYCNN_PASS(conv2d_fprop_grouped), PYCNN_PASS(conv2d_dgrad_grouped), nullptr},
+    {"depthwise", PYCNN_PASS(conv2d_fprop_depthwise), PYCNN_PASS(conv2d_dgrad_depthwise),
+     PYCNN_PASS(conv2d_wgrad_depthwise)},
+    {"grouped", PYCNN_PASS(conv2d_fprop_grouped), PYCNN_PASS(conv2d_dgrad_grouped),
+     PYCNN_PASS(conv2d_wgrad_grouped)},
     {"naive", PYCNN_PASS(conv2d_fprop_naive), PYCNN_PASS(conv2d_dgrad_naive),
      PYCNN_PASS(conv2d_wgrad_naive)},
 };

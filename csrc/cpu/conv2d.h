@@ -38,4 +38,12 @@ PYCNN_PER_ISA(void conv2d_fprop_grouped(const Conv2dParams& p, const ArrayView& 
                                         const ArrayView& w, const ArrayView& dx,
                                         const EpilogueView& epilogue);)
 
+PYCNN_PER_ISA(void conv2d_wgrad_depthwise(const Conv2dParams& p, const ArrayView& x,
+                                          const ArrayView& dy, const ArrayView& dw,
+                                          const EpilogueView& epilogue);)
+
+PYCNN_PER_ISA(void conv2d_wgrad_grouped(const Conv2dParams& p, const ArrayView& x,
+                                        const ArrayView& dy, const ArrayView& dw,
+                                        const EpilogueView& epilogue);)
+
 }  // namespace pycnn

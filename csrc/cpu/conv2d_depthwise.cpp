@@ -40,8 +40,9 @@ struct Place {
     int64_t in_pixel;                   // from an output to the next one's input
     int64_t filter_row, filter_column;  // from a tap to the next
     int64_t out_row, out_pixel;
-    int64_t taps;                // rows of the filter
-    int64_t first_row, end_row;  // the tap rows that meet the image; one more for a pair
+    int64_t next_rows, image_row;  // to the input rows that the next outputs add, and their length
+    int64_t taps;                  // rows of the filter
+    int64_t first_row, end_row;    // the tap rows that meet the image; one more for a pair
     int64_t first_column = 0, end_column = 0;  // likewise the columns, where not all do
 };
 
@@ -87,8 +88,16 @@ PYCNN_INLINE void add_row(Vec<T> (&upper)[kPixels], Vec<T> (&lower)[kPixels], co
 // whole vectors of channels. S columns of taps, next to each other, all inside the image.
 template <int S, int kStride, int kRows, int kPixels, class T, class Stored>
 void block(const Operands<T, Stored>& o, const Place& p) {
+    constexpr int64_t kBytes = sizeof(Stored);
     const int64_t channels = o.channels;
+    const auto ahead = reinterpret_cast<intptr_t>(o.in) + (p.in + p.next_rows) * kBytes;
     for (int64_t c = 0; c + kLanes<T> <= channels; c += kLanes<T>) {
+        // What the next rows of outputs add, into the second-level cache.
+        for (int i = 0; i < (kRows == 2 ? 2 : kStride); ++i)
+            for (int j = 0; j < kPixels * kStride; ++j)
+                __builtin_prefetch(reinterpret_cast<const void*>(
+                                       ahead + (i * p.image_row + j * channels + c) * kBytes),
+                                   0, 2);
         Vec<T> upper[kPixels]{}, lower[kPixels]{};
         for (int64_t r = p.first_row; r < p.end_row; ++r) {
             const Stored* row = o.in + (p.in + r * p.in_row + c);
@@ -211,6 +220,9 @@ class Pass {
         Place p;
         p.in = (n * shape_.in_h + down.at(i)) * in_row;
         p.in_row = down.dilation * in_row;
+        p.image_row = in_row;
+        p.next_rows = ((down.taps - 1) * down.dilation + 1) * in_row;
+        if (tap_rows > down.taps) p.next_rows += down.stride * in_row;
         p.in_column = across.dilation * shape_.C;
         p.in_pixel = across.stride * shape_.C;
         p.out = (n * shape_.out_h + down.first + i * down.step) * out_row;
@@ -278,22 +290,24 @@ class Pass {
 // w (C,1,R,S) as (R,S,pitch), the channels past C zero.
 template <class T, class Stored>
 Buffer<T> packed_filter(const Conv2dParams& g, const ArrayView& w, int64_t pitch) {
+    constexpr int kCount = kLanes<T>;
     Buffer<T> packed(g.R * g.S * pitch);
-    for (int64_t c = 0; c < pitch; ++c)
+    const int64_t step = w.strides[0];
+    for (int64_t c = 0; c < pitch; c += kCount) {
+        T* to = packed.data() + c;
         for (int64_t r = 0; r < g.R; ++r)
-            for (int64_t s = 0; s < g.S; ++s)
-                packed[(r * g.S + s) * pitch + c] =
-                    c < g.C ? static_cast<T>(static_cast<const Stored*>(
-                                  w.data)[c * w.strides[0] + r * w.strides[2] + s * w.strides[3]])
-                            : T{0};
+            for (int64_t s = 0; s < g.S; ++s, to += pitch) {
+                const Stored* from = static_cast<const Stored*>(w.data) + c * step +
+                                     r * w.strides[2] + s * w.strides[3];
+                if (c + kCount <= g.C)
+                    for (int lane = 0; lane < kCount; ++lane)
+                        to[lane] = static_cast<T>(from[lane * step]);
+                else
+                    for (int lane = 0; lane < kCount; ++lane)
+                        to[lane] = c + lane < g.C ? static_cast<T>(from[lane * step]) : T{0};
+            }
+    }
     return packed;
-}
-
-void check(const Conv2dParams& g) {
-    if (g.C != g.G || g.K != g.G)
-        throw ValueError(refusal("groups", std::to_string(g.G),
-                                 "as many as channels and filters, which are " +
-                                     std::to_string(g.C) + " and " + std::to_string(g.K)));
 }
 
 template <class Stored>
@@ -315,14 +329,14 @@ void gather(const Conv2dParams& g, const Gathers& gathers, const ArrayView& in, 
 
 void conv2d_fprop_depthwise(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
                             const ArrayView& y, const EpilogueView& epilogue) {
-    check(p);
+    check_depthwise(p);
     with_float_dtype(y.dtype,
                      [&](auto t) { gather<decltype(t)>(p, fprop_gathers(p), x, w, y, epilogue); });
 }
 
 void conv2d_dgrad_depthwise(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
                             const ArrayView& dx, const EpilogueView& epilogue) {
-    check(p);
+    check_depthwise(p);
     with_float_dtype(
         dx.dtype, [&](auto t) { gather<decltype(t)>(p, dgrad_gathers(p), dy, w, dx, epilogue); });
 }
