@@ -95,6 +95,7 @@ void read_tile(const ArrayView& a, int64_t n, int64_t c, int64_t vectors, const 
     const int64_t begin = std::clamp<int64_t>(-part.column, 0, part.columns);
     const int64_t end = std::clamp<int64_t>(a.shape[3] - part.column, begin, part.columns);
     const int64_t step_c = a.strides[1], step_w = a.strides[3];
+    const int64_t next_row = a.strides[2] * int64_t{sizeof(Stored)};
     for (int64_t i = 0; i < part.rows; ++i) {
         const int64_t h = part.row + i;
         if (h < 0 || h >= a.shape[2]) {
@@ -117,8 +118,11 @@ void read_tile(const ArrayView& a, int64_t n, int64_t c, int64_t vectors, const 
             for (int64_t j = begin; j < end; ++j) {
                 const Stored* from = row + j * step_w;
                 T* to = tile.data + i * tile.row_step() + j * kCount;
-                for (int64_t v = 0; v < whole; ++v)
+                for (int64_t v = 0; v < whole; ++v) {
+                    __builtin_prefetch(reinterpret_cast<const void*>(
+                        reinterpret_cast<intptr_t>(from + v * kCount) + next_row));
                     store(to + v * tile.vector_step(), load(from + v * kCount));
+                }
                 if (whole < vectors)
                     store(to + whole * tile.vector_step(), load(from + whole * kCount, rest));
             }
@@ -232,7 +236,21 @@ struct TileRow {
     const GatherAxis *down, *across;
 };
 
-constexpr int64_t kTileBytes = int64_t{192} << 10;  // a fraction of the second-level cache
+// Fits a task's tiles, of bytes(rows, vectors), into a part of the second-level cache: fewer rows
+// and fewer vectors of channels, but if possible no fewer than repeat few rows and read whole cache
+// lines in a row.
+template <class F>
+void fit_tiles(int64_t& rows, int64_t& chunk, int64_t unit, const F& bytes) {
+    constexpr int64_t kTileBytes = int64_t{384} << 10, kRows = 4, kVectors = 4;
+    const auto fewer = [unit](int64_t vectors) {
+        return ((vectors + 1) / 2 + unit - 1) / unit * unit;
+    };
+    while (rows > kRows && bytes(rows, chunk) > kTileBytes) rows = (rows + 1) / 2;
+    while (chunk > std::max(unit, kVectors) && bytes(rows, chunk) > kTileBytes)
+        chunk = fewer(chunk);
+    while (rows > 1 && bytes(rows, chunk) > kTileBytes) rows = (rows + 1) / 2;
+    while (chunk > unit && bytes(rows, chunk) > kTileBytes) chunk = fewer(chunk);
+}
 
 // The input columns that `across` reads for outputs rounded up to whole blocks.
 inline Window columns_of(const std::vector<GatherAxis>& across, int64_t block) {
@@ -271,9 +289,7 @@ void tiled_gather(const Gathers& gathers, const ArrayView& in, const ArrayView& 
         return read * across.columns * chunk * kVectorBytes;
     };
     int64_t chunk = vectors, rows = std::min<int64_t>(out.H, 8);
-    while (chunk > unit && bytes(rows, chunk) > kTileBytes)
-        chunk = ((chunk + 1) / 2 + unit - 1) / unit * unit;
-    while (rows > 1 && bytes(rows, chunk) > kTileBytes) rows = (rows + 1) / 2;
+    fit_tiles(rows, chunk, unit, bytes);
     const auto tasks = [&] { return N * ceil_div(out.H, rows) * ceil_div(vectors, chunk); };
     while (tasks() < num_threads() && chunk > unit)
         chunk = ((chunk + 1) / 2 + unit - 1) / unit * unit;
@@ -362,9 +378,7 @@ PartialSums<T> tiled_wgrad(const Conv2dParams& g, const ArrayView& x, const Arra
         return (read(rows) * columns + rows * outputs) * chunk * kVectorBytes;
     };
     int64_t chunk = vectors, rows = std::min<int64_t>(g.P, 8);
-    while (chunk > unit && bytes(rows, chunk) > kTileBytes)
-        chunk = ((chunk + 1) / 2 + unit - 1) / unit * unit;
-    while (rows > 1 && bytes(rows, chunk) > kTileBytes) rows = (rows + 1) / 2;
+    fit_tiles(rows, chunk, unit, bytes);
     const int64_t bands = ceil_div(g.P, rows), chunks = ceil_div(vectors, chunk);
     const int64_t wanted = num_threads() == 1 ? 1 : 2 * num_threads();
     const int64_t parts =
