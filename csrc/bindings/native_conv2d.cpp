@@ -22,8 +22,10 @@ struct Algorithm {
 
 constexpr Algorithm kAlgorithms[] = {
     {"winograd", PYCNN_PASS(conv2d_fprop_winograd), PYCNN_PASS(conv2d_dgrad_winograd), nullptr},
-    {"depthwise", PYCNN_PASS(conv2d_fprop_depthwise), PYCNN_PASS(conv2d_dgrad_depthwise), nullptr},
-    {"grouped", PYCNN_PASS(conv2d_fprop_grouped), PYCNN_PASS(conv2d_dgrad_grouped), nullptr},
+    {"depthwise", PYCNN_PASS(conv2d_fprop_depthwise), PYCNN_PASS(conv2d_dgrad_depthwise),
+     PYCNN_PASS(conv2d_wgrad_depthwise)},
+    {"grouped", PYCNN_PASS(conv2d_fprop_grouped), PYCNN_PASS(conv2d_dgrad_grouped),
+     PYCNN_PASS(conv2d_wgrad_grouped)},
     {"pointwise", PYCNN_PASS(conv2d_fprop_pointwise), PYCNN_PASS(conv2d_dgrad_pointwise),
      PYCNN_PASS(conv2d_wgrad_pointwise)},
     {"pixel_shuffle", nullptr, PYCNN_PASS(conv2d_dgrad_pixel_shuffle), nullptr},

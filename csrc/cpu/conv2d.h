@@ -21,8 +21,8 @@ using Conv2dPass = void(const Conv2dParams& p, const ArrayView& a, const ArrayVi
                         const ArrayView& out, const EpilogueView& epilogue);
 
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_winograd, conv2d_dgrad_winograd;)
-PYCNN_PER_ISA(Conv2dPass conv2d_fprop_depthwise, conv2d_dgrad_depthwise;)
-PYCNN_PER_ISA(Conv2dPass conv2d_fprop_grouped, conv2d_dgrad_grouped;)
+PYCNN_PER_ISA(Conv2dPass conv2d_fprop_depthwise, conv2d_dgrad_depthwise, conv2d_wgrad_depthwise;)
+PYCNN_PER_ISA(Conv2dPass conv2d_fprop_grouped, conv2d_dgrad_grouped, conv2d_wgrad_grouped;)
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_pointwise, conv2d_dgrad_pointwise, conv2d_wgrad_pointwise;)
 PYCNN_PER_ISA(Conv2dPass conv2d_dgrad_pixel_shuffle;)
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_direct, conv2d_dgrad_direct, conv2d_wgrad_direct;)

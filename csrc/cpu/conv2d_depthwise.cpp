@@ -40,9 +40,12 @@ struct Place {
     int64_t in_pixel;                   // from an output to the next one's input
     int64_t filter_row, filter_column;  // from a tap to the next
     int64_t out_row, out_pixel;
-    int64_t taps;                // rows of the filter
-    int64_t first_row, end_row;  // the tap rows that meet the image; one more for a pair
-    int64_t first_column = 0, end_column = 0;  // likewise the columns, where not all do
+    int64_t next_rows, image_row;  // to the input rows that the next outputs add, and their length
+    int64_t taps;                  // rows of the filter
+    int64_t first_row, end_row;    // the tap rows that meet the image; one more for a pair
+    int64_t first_column = 0, end_column = 0;  // likewise the columns, or the input columns of an
+                                               // edge block
+    int64_t pixels = 0;                        // the outputs of an edge block
 };
 
 template <class T, class Stored>
@@ -61,17 +64,31 @@ PYCNN_INLINE void finish(const Operands<T, Stored>& o, Vec<T> (&acc)[N], int64_t
     }
 }
 
+// The first `count` outputs of a block.
+template <int N, class T, class Stored>
+PYCNN_INLINE void finish_some(const Operands<T, Stored>& o, const Vec<T> (&acc)[N], int64_t c,
+                              int64_t out, int64_t step, int64_t count) {
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) {
+        if (i >= count) break;
+        Vec<T> one[1] = {acc[i]};
+        finish(o, one, c, out + i * step, 0, kLanes<T>);
+    }
+}
+
 // One input row into the outputs of one row, or of two, for which it is the row before.
-template <int S, int kStride, bool kUpper, bool kLower, int kPixels, class T, class Stored>
+template <int S, int kStride, bool kEdge, bool kUpper, bool kLower, int kPixels, class T,
+          class Stored>
 PYCNN_INLINE void add_row(Vec<T> (&upper)[kPixels], Vec<T> (&lower)[kPixels], const Stored* row,
-                          int64_t column, const T* taps, int64_t tap_row, int64_t tap_column) {
+                          int64_t column, const T* taps, const Place& p) {
     Vec<T> above[S], below[S];
     for (int s = 0; s < S; ++s) {
-        if (kUpper) above[s] = load(taps + s * tap_column);
-        if (kLower) below[s] = load(taps - tap_row + s * tap_column);
+        if (kUpper) above[s] = load(taps + s * p.filter_column);
+        if (kLower) below[s] = load(taps - p.filter_row + s * p.filter_column);
     }
 #pragma GCC unroll 32
     for (int j = 0; j < (kPixels - 1) * kStride + S; ++j) {
+        if (kEdge && (j < p.first_column || j >= p.end_column)) continue;
         const Vec<T> v = load(row + j * column);
 #pragma GCC unroll 8
         for (int s = 0; s < S; ++s) {
@@ -83,28 +100,39 @@ PYCNN_INLINE void add_row(Vec<T> (&upper)[kPixels], Vec<T> (&lower)[kPixels], co
     }
 }
 
-// kPixels outputs of a row, or of a row and the next, which reads one input row further down; the
-// whole vectors of channels. S columns of taps, next to each other, all inside the image.
-template <int S, int kStride, int kRows, int kPixels, class T, class Stored>
+// Outputs of a row, or of a row and the next, which reads one input row further down; the whole
+// vectors of channels. S columns of taps, next to each other. An edge block has fewer outputs or
+// reads past the sides of the image.
+template <int S, int kStride, int kRows, int kPixels, bool kEdge, class T, class Stored>
 void block(const Operands<T, Stored>& o, const Place& p) {
+    constexpr int64_t kBytes = sizeof(Stored);
     const int64_t channels = o.channels;
+    const auto ahead = reinterpret_cast<intptr_t>(o.in) + (p.in + p.next_rows) * kBytes;
     for (int64_t c = 0; c + kLanes<T> <= channels; c += kLanes<T>) {
+        // What the next rows of outputs add, into the second-level cache.
+        for (int i = 0; i < (kRows == 2 ? 2 : kStride); ++i)
+            for (int j = 0; j < kPixels * kStride; ++j)
+                __builtin_prefetch(reinterpret_cast<const void*>(
+                                       ahead + (i * p.image_row + j * channels + c) * kBytes),
+                                   0, 2);
         Vec<T> upper[kPixels]{}, lower[kPixels]{};
         for (int64_t r = p.first_row; r < p.end_row; ++r) {
             const Stored* row = o.in + (p.in + r * p.in_row + c);
             const T* taps = o.filter + (p.filter + r * p.filter_row + c);
             if (kRows == 1 || r == 0)
-                add_row<S, kStride, true, false>(upper, lower, row, channels, taps, p.filter_row,
-                                                 p.filter_column);
+                add_row<S, kStride, kEdge, true, false>(upper, lower, row, channels, taps, p);
             else if (r == p.taps)
-                add_row<S, kStride, false, true>(upper, lower, row, channels, taps, p.filter_row,
-                                                 p.filter_column);
+                add_row<S, kStride, kEdge, false, true>(upper, lower, row, channels, taps, p);
             else
-                add_row<S, kStride, true, true>(upper, lower, row, channels, taps, p.filter_row,
-                                                p.filter_column);
+                add_row<S, kStride, kEdge, true, true>(upper, lower, row, channels, taps, p);
         }
-        finish(o, upper, c, p.out, p.out_pixel, kLanes<T>);
-        if (kRows == 2) finish(o, lower, c, p.out + p.out_row, p.out_pixel, kLanes<T>);
+        if (kEdge) {
+            finish_some(o, upper, c, p.out, p.out_pixel, p.pixels);
+            if (kRows == 2) finish_some(o, lower, c, p.out + p.out_row, p.out_pixel, p.pixels);
+        } else {
+            finish(o, upper, c, p.out, p.out_pixel, kLanes<T>);
+            if (kRows == 2) finish(o, lower, c, p.out + p.out_row, p.out_pixel, kLanes<T>);
+        }
     }
 }
 
@@ -132,29 +160,33 @@ void any_block(const Operands<T, Stored>& o, const Place& p, int64_t c) {
     if (c < o.channels) tap_by_tap<kPixels, false>(o, p, c, static_cast<int>(o.channels - c));
 }
 
-// The blocks for one kind of columns; null where there is none.
-template <class T, class Stored>
-struct Blocks {
-    Block<T, Stored> pair = nullptr, row = nullptr, short_pair = nullptr, short_row = nullptr;
-};
-
 constexpr int kPixels = 8, kFewPixels = 4;
 
+// The blocks for one kind of columns, for one row or two; null where there is none.
 template <class T, class Stored>
+struct Blocks {
+    Block<T, Stored> wide, narrow, edge;
+};
+
+template <int kRows, class T, class Stored>
 Blocks<T, Stored> blocks_of(const GatherAxis& across) {
-#define PYCNN_BLOCK(S, stride, rows, pixels) &block<S, stride, rows, pixels, T, Stored>
-#define PYCNN_BLOCKS(S)                                                              \
-    if (across.taps == S && across.dilation == 1 && across.stride == 1)              \
-        return {PYCNN_BLOCK(S, 1, 2, kPixels), PYCNN_BLOCK(S, 1, 1, kPixels),        \
-                PYCNN_BLOCK(S, 1, 2, kFewPixels), PYCNN_BLOCK(S, 1, 1, kFewPixels)}; \
-    if (across.taps == S && across.dilation == 1 && across.stride == 2)              \
-    return {nullptr, PYCNN_BLOCK(S, 2, 1, kPixels), nullptr, PYCNN_BLOCK(S, 2, 1, kFewPixels)}
-    PYCNN_BLOCKS(3);
-    PYCNN_BLOCKS(5);
-    PYCNN_BLOCKS(7);
+#define PYCNN_BLOCKS(S, kStride)                                                          \
+    if (across.taps == S && across.stride == kStride && (S == 1 || across.dilation == 1)) \
+    return {&block<S, kStride, kRows, kPixels, false, T, Stored>,                         \
+            &block<S, kStride, kRows, kFewPixels, false, T, Stored>,                      \
+            &block<S, kStride, kRows, kFewPixels, true, T, Stored>}
+    PYCNN_BLOCKS(1, 1);
+    PYCNN_BLOCKS(2, 1);
+    PYCNN_BLOCKS(3, 1);
+    PYCNN_BLOCKS(5, 1);
+    PYCNN_BLOCKS(7, 1);
+    if constexpr (kRows == 1) {
+        PYCNN_BLOCKS(3, 2);
+        PYCNN_BLOCKS(5, 2);
+        PYCNN_BLOCKS(7, 2);
+    }
 #undef PYCNN_BLOCKS
-#undef PYCNN_BLOCK
-    return {};
+    return {nullptr, nullptr, nullptr};
 }
 
 struct Shape {
@@ -168,7 +200,8 @@ class Pass {
     Pass(const Gathers& gathers, const Shape& shape, const Operands<T, Stored>& operands)
         : gathers_(gathers), shape_(shape), operands_(operands) {
         for (const GatherAxis& across : gathers.across)
-            blocks_.push_back(blocks_of<T, Stored>(across));
+            one_row_.push_back(blocks_of<1, T, Stored>(across)),
+                two_rows_.push_back(blocks_of<2, T, Stored>(across));
     }
 
     void run() const {
@@ -189,17 +222,14 @@ class Pass {
     // Outputs i and i + 1 of a phase, where there are so many.
     void two_rows(int64_t n, const GatherAxis& down, int64_t i) const {
         const int64_t rows = std::min<int64_t>(2, down.count - i);
-        for (size_t b = 0; b < blocks_.size(); ++b) {
+        for (size_t b = 0; b < gathers_.across.size(); ++b) {
             const GatherAxis& across = gathers_.across[b];
-            const bool share =
-                rows == 2 && down.stride == down.dilation && blocks_[b].pair != nullptr;
-            if (share)
-                columns(place(n, down, across, i, down.taps + 1), across, blocks_[b].pair,
-                        blocks_[b].short_pair, 2);
+            if (rows == 2 && down.taps > 0 && down.stride == down.dilation &&
+                two_rows_[b].wide != nullptr)
+                columns(place(n, down, across, i, down.taps + 1), across, two_rows_[b], 2);
             else
                 for (int64_t row = i; row < i + rows; ++row)
-                    columns(place(n, down, across, row, down.taps), across, blocks_[b].row,
-                            blocks_[b].short_row, 1);
+                    columns(place(n, down, across, row, down.taps), across, one_row_[b], 1);
         }
     }
 
@@ -211,6 +241,9 @@ class Pass {
         Place p;
         p.in = (n * shape_.in_h + down.at(i)) * in_row;
         p.in_row = down.dilation * in_row;
+        p.image_row = in_row;
+        p.next_rows = ((down.taps - 1) * down.dilation + 1) * in_row;
+        if (tap_rows > down.taps) p.next_rows += down.stride * in_row;
         p.in_column = across.dilation * shape_.C;
         p.in_pixel = across.stride * shape_.C;
         p.out = (n * shape_.out_h + down.first + i * down.step) * out_row;
@@ -226,25 +259,42 @@ class Pass {
         return p;
     }
 
-    // All columns of a row, or of two; `wide` and `narrow` may be null.
-    void columns(const Place& row, const GatherAxis& across, Block<T, Stored> wide,
-                 Block<T, Stored> narrow, int rows) const {
+    // All columns of a row, or of two.
+    void columns(const Place& row, const GatherAxis& across, const Blocks<T, Stored>& blocks,
+                 int rows) const {
         const int64_t first = across.first_whole(), end = across.end_whole();
         const int64_t whole = shape_.C / kLanes<T> * kLanes<T>;
-        int64_t j = 0;
-        for (; j < first; ++j) any<1>(row, across, j, 0, rows);
-        if (wide != nullptr && whole > 0) {
-            const auto step = [&](Block<T, Stored> block, auto pixels) {
-                for (; j + pixels <= end; j += pixels) {
-                    block(operands_, at(row, across, j));
-                    if (whole < shape_.C) any<pixels>(row, across, j, whole, rows);
-                }
-            };
-            step(wide, std::integral_constant<int, kPixels>{});
-            step(narrow, std::integral_constant<int, kFewPixels>{});
+        if (blocks.wide == nullptr || whole == 0) return tap_columns(row, across, 0, rows);
+        for (int64_t j = 0; j < across.count;) {
+            Place p = at(row, across, j);
+            if (j >= first && j + kPixels <= end) {
+                blocks.wide(operands_, p);
+                j += kPixels;
+            } else if (j >= first && j + kFewPixels <= end) {
+                blocks.narrow(operands_, p);
+                j += kFewPixels;
+            } else {
+                p.pixels = std::min<int64_t>(kFewPixels, across.count - j);
+                p.first_column = -across.at(j);
+                p.end_column = across.size - across.at(j);
+                blocks.edge(operands_, p);
+                j += p.pixels;
+            }
         }
-        for (; j + kFewPixels <= end; j += kFewPixels) any<kFewPixels>(row, across, j, 0, rows);
-        for (; j < across.count; ++j) any<1>(row, across, j, 0, rows);
+        if (whole < shape_.C) tap_columns(row, across, whole, rows);
+    }
+
+    // The same tap by tap, for the channels from c on.
+    void tap_columns(const Place& row, const GatherAxis& across, int64_t c, int rows) const {
+        const int64_t first = across.first_whole(), end = across.end_whole();
+        for (int64_t j = 0; j < across.count;) {
+            if (j >= first && j + kFewPixels <= end) {
+                any<kFewPixels>(row, across, j, c, rows);
+                j += kFewPixels;
+            } else {
+                any<1>(row, across, j++, c, rows);
+            }
+        }
     }
 
     Place at(Place p, const GatherAxis& across, int64_t j) const {
@@ -272,28 +322,30 @@ class Pass {
     const Gathers& gathers_;
     const Shape& shape_;
     const Operands<T, Stored>& operands_;
-    std::vector<Blocks<T, Stored>> blocks_;
+    std::vector<Blocks<T, Stored>> one_row_, two_rows_;  // for each phase across
 };
 
 // w (C,1,R,S) as (R,S,pitch), the channels past C zero.
 template <class T, class Stored>
 Buffer<T> packed_filter(const Conv2dParams& g, const ArrayView& w, int64_t pitch) {
+    constexpr int kCount = kLanes<T>;
     Buffer<T> packed(g.R * g.S * pitch);
-    for (int64_t c = 0; c < pitch; ++c)
+    const int64_t step = w.strides[0];
+    for (int64_t c = 0; c < pitch; c += kCount) {
+        T* to = packed.data() + c;
         for (int64_t r = 0; r < g.R; ++r)
-            for (int64_t s = 0; s < g.S; ++s)
-                packed[(r * g.S + s) * pitch + c] =
-                    c < g.C ? static_cast<T>(static_cast<const Stored*>(
-                                  w.data)[c * w.strides[0] + r * w.strides[2] + s * w.strides[3]])
-                            : T{0};
+            for (int64_t s = 0; s < g.S; ++s, to += pitch) {
+                const Stored* from = static_cast<const Stored*>(w.data) + c * step +
+                                     r * w.strides[2] + s * w.strides[3];
+                if (c + kCount <= g.C)
+                    for (int lane = 0; lane < kCount; ++lane)
+                        to[lane] = static_cast<T>(from[lane * step]);
+                else
+                    for (int lane = 0; lane < kCount; ++lane)
+                        to[lane] = c + lane < g.C ? static_cast<T>(from[lane * step]) : T{0};
+            }
+    }
     return packed;
-}
-
-void check(const Conv2dParams& g) {
-    if (g.C != g.G || g.K != g.G)
-        throw ValueError(refusal("groups", std::to_string(g.G),
-                                 "as many as channels and filters, which are " +
-                                     std::to_string(g.C) + " and " + std::to_string(g.K)));
 }
 
 template <class Stored>
@@ -315,14 +367,14 @@ void gather(const Conv2dParams& g, const Gathers& gathers, const ArrayView& in, 
 
 void conv2d_fprop_depthwise(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
                             const ArrayView& y, const EpilogueView& epilogue) {
-    check(p);
+    check_depthwise(p);
     with_float_dtype(y.dtype,
                      [&](auto t) { gather<decltype(t)>(p, fprop_gathers(p), x, w, y, epilogue); });
 }
 
 void conv2d_dgrad_depthwise(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
                             const ArrayView& dx, const EpilogueView& epilogue) {
-    check(p);
+    check_depthwise(p);
     with_float_dtype(
         dx.dtype, [&](auto t) { gather<decltype(t)>(p, dgrad_gathers(p), dy, w, dx, epilogue); });
 }

@@ -77,6 +77,13 @@ inline std::vector<GatherAxis> dgrad_axis(int64_t size, int64_t count, int64_t t
     return phases;
 }
 
+inline void check_depthwise(const Conv2dParams& g) {
+    if (g.C != g.G || g.K != g.G)
+        throw ValueError(refusal("groups", std::to_string(g.G),
+                                 "as many as channels and filters, which are " +
+                                     std::to_string(g.C) + " and " + std::to_string(g.K)));
+}
+
 struct Gathers {
     std::vector<GatherAxis> down, across;
 };

@@ -12,7 +12,7 @@
 // Traffic    3x3, 4 per group: 3 exchanges and 1 load for 12 fused multiplications of a vector;
 //            the roof is arithmetic
 // Numerics   one accumulator per output in float32 for the halves; deterministic
-// Refuses    other groups; strides above 4; padding and dilation far larger than the image
+// Refuses    other groups; strides above 32; padding and dilation far larger than the image
 // Source     Krizhevsky et al. 2012; Xie et al. 2017, arXiv:1611.05431
 #include "cpu/conv2d_grouped.h"
 
@@ -22,17 +22,6 @@ namespace pycnn::PYCNN_ISA {
 namespace {
 
 constexpr int kPixels = 7;
-
-// The filter for the vectors of a pass, (vector, input vector of its group, R, S, distance, lane).
-template <class T>
-struct Packed {
-    Buffer<T> data;
-    int64_t columns, span, vectors_per_group;
-    int64_t tap(int64_t vector, int64_t input, int64_t row, int64_t rows, int64_t column) const {
-        return (((vector * vectors_per_group + input) * rows + row) * columns + column) * span *
-               kLanes<T>;
-    }
-};
 
 // One row of a tile, kPixels outputs: S columns of taps next to each other.
 template <int S, int kStride, int kSpan, class T>
@@ -73,7 +62,7 @@ PYCNN_INLINE void add_column(Vec<T> (&acc)[kPixels], const T* in, int64_t step, 
 
 // S = 0: any columns of taps, one by one.
 template <int S, int kStride, int kSpan, class T>
-void compute(const TileRow<T>& row, const Packed<T>& w, int64_t filter_rows) {
+void compute(const TileRow<T>& row, const Arrangement& w, const T* filter) {
     const GatherAxis &down = *row.down, &across = *row.across;
     const int64_t group = row.vector / w.vectors_per_group * w.vectors_per_group;
     const int64_t tap_column = across.tap_step * kSpan * kLanes<T>;
@@ -84,9 +73,8 @@ void compute(const TileRow<T>& row, const Packed<T>& w, int64_t filter_rows) {
             for (int64_t r = row.first_row; r < row.end_row; ++r) {
                 const T* in = row.tile + ((group + v - row.first_vector) * row.vector_step +
                                           row.in + r * row.in_row + j * pixel);
-                const T* taps =
-                    w.data.data() + w.tap(row.vector, v, down.first_tap + r * down.tap_step,
-                                          filter_rows, across.first_tap);
+                const T* taps = filter + row.vector * w.length() +
+                                w.tap(v, down.first_tap + r * down.tap_step, across.first_tap);
                 if constexpr (S > 0)
                     add_row<S, kStride, kSpan>(acc, in, taps, tap_column);
                 else
@@ -98,46 +86,47 @@ void compute(const TileRow<T>& row, const Packed<T>& w, int64_t filter_rows) {
 }
 
 template <int kSpan, class T>
-void compute_row(const TileRow<T>& row, const Packed<T>& w, int64_t filter_rows) {
+void compute_row(const TileRow<T>& row, const Arrangement& w, const T* filter) {
     const GatherAxis& across = *row.across;
     if (across.taps == 3 && across.dilation == 1 && across.stride == 1)
-        return compute<3, 1, kSpan>(row, w, filter_rows);
+        return compute<3, 1, kSpan>(row, w, filter);
     if (across.taps == 3 && across.dilation == 1 && across.stride == 2)
-        return compute<3, 2, kSpan>(row, w, filter_rows);
-    compute<0, 1, kSpan>(row, w, filter_rows);
+        return compute<3, 2, kSpan>(row, w, filter);
+    compute<0, 1, kSpan>(row, w, filter);
 }
 
 // w (K,C/G,R,S) for fprop; for dgrad the roles of filters and channels are swapped.
 template <class T, class Stored>
-Packed<T> packed_filter(const Conv2dParams& g, const ArrayView& w, bool adjoint) {
+Buffer<T> packed_filter(const Arrangement& order, const ArrayView& w, bool adjoint) {
     constexpr int kCount = kLanes<T>;
-    const int64_t per_group = g.C / g.G, span = std::min<int64_t>(per_group, kCount);
-    const int64_t vectors = (g.C + kCount - 1) / kCount;
-    Packed<T> packed{Buffer<T>(vectors * kCount * per_group * g.R * g.S), g.S, span,
-                     per_group / span};
-    const auto* from = static_cast<const Stored*>(w.data);
-    const double cost = static_cast<double>(kCount * per_group * g.R * g.S);
-    parallel_for(vectors, cost, [&](int64_t vector) {
-        for (int64_t input = 0; input < packed.vectors_per_group; ++input)
-            for (int64_t d = 0; d < span; ++d)
-                for (int lane = 0; lane < kCount; ++lane) {
-                    const int64_t output = vector * kCount + lane, group = output / per_group;
-                    // the input channel, counted within the group, that lane meets at distance d
-                    const int64_t other = per_group > kCount
-                                              ? input * kCount + (lane ^ d)
-                                              : (vector * kCount + (lane ^ d)) % per_group;
-                    const int64_t k = adjoint ? group * per_group + other : output;
-                    const int64_t c = adjoint ? output % per_group : other;
-                    const Stored* filter = from + k * w.strides[0] + c * w.strides[1];
-                    for (int64_t r = 0; r < g.R; ++r)
-                        for (int64_t s = 0; s < g.S; ++s) {
-                            T* to = packed.data.data() + packed.tap(vector, input, r, g.R, s);
-                            to[d * kCount + lane] =
-                                output < g.C
-                                    ? static_cast<T>(filter[r * w.strides[2] + s * w.strides[3]])
+    Buffer<T> packed(order.vectors() * order.length());
+    const int64_t inputs = order.vectors_per_group, each = order.span * kCount;
+    parallel_for(order.vectors() * inputs, static_cast<double>(order.length()), [&](int64_t task) {
+        const int64_t vector = task / inputs, input = task % inputs;
+        int64_t from[kCount * kCount];  // where its first tap lies
+        for (int64_t d = 0; d < order.span; ++d)
+            for (int lane = 0; lane < kCount; ++lane) {
+                const int64_t output = vector * kCount + lane;
+                const int64_t other = order.input_channel(vector, input, lane, d);
+                const int64_t k =
+                    adjoint ? output / order.per_group * order.per_group + other : output;
+                const int64_t c = adjoint ? output % order.per_group : other;
+                from[d * kCount + lane] = k * w.strides[0] + c * w.strides[1];
+            }
+        const bool whole = (vector + 1) * kCount <= order.C;
+        T* to = packed.data() + vector * order.length() + order.tap(input, 0, 0);
+        for (int64_t r = 0; r < order.R; ++r)
+            for (int64_t s = 0; s < order.S; ++s, to += each) {
+                const Stored* tap =
+                    static_cast<const Stored*>(w.data) + r * w.strides[2] + s * w.strides[3];
+                if (whole)
+                    for (int64_t i = 0; i < each; ++i) to[i] = static_cast<T>(tap[from[i]]);
+                else
+                    for (int64_t i = 0; i < each; ++i)
+                        to[i] = vector * kCount + i % kCount < order.C
+                                    ? static_cast<T>(tap[from[i]])
                                     : T{0};
-                        }
-                }
+            }
     });
     return packed;
 }
@@ -146,12 +135,13 @@ template <class Stored>
 void gather(const Conv2dParams& g, const Gathers& gathers, const ArrayView& in, const ArrayView& w,
             const ArrayView& out, const EpilogueView& epilogue, bool adjoint) {
     using T = Accumulation<Stored>;
-    const Packed<T> packed = packed_filter<T, Stored>(g, w, adjoint);
-    const double cost = static_cast<double>(g.C / g.G * g.R * g.S) / 5;
-    with_span<T>(packed.span, [&](auto span) {
+    const Arrangement order(g, kLanes<T>);
+    const Buffer<T> filter = packed_filter<T, Stored>(order, w, adjoint);
+    const double cost = static_cast<double>(order.per_group * g.R * g.S) / 5;
+    with_span<T>(order.span, [&](auto span) {
         tiled_gather<T, Stored>(
-            gathers, in, out, epilogue, packed.vectors_per_group, kPixels, cost,
-            [&](const TileRow<T>& row) { compute_row<span, T>(row, packed, g.R); });
+            gathers, in, out, epilogue, order.vectors_per_group, kPixels, cost,
+            [&](const TileRow<T>& row) { compute_row<span, T>(row, order, filter.data()); });
     });
 }
 

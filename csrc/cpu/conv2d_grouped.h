@@ -5,16 +5,6 @@
 
 namespace pycnn::PYCNN_ISA {
 
-// Calls body with std::integral_constant<int, 0>, ..., <int, kCount - 1>.
-template <class F, int... kIndex>
-PYCNN_INLINE void unrolled(F&& body, std::integer_sequence<int, kIndex...>) {
-    (body(std::integral_constant<int, kIndex>{}), ...);
-}
-template <int kCount, class F>
-PYCNN_INLINE void unrolled(F&& body) {
-    unrolled(std::forward<F>(body), std::make_integer_sequence<int, kCount>{});
-}
-
 // Calls function with the number of distances at which lanes of a vector exchange: the channels per
 // group, at most the lanes.
 template <class T, class F>
@@ -29,6 +19,34 @@ void with_span(int64_t span, F&& function) {
         if (span == 2) return function(std::integral_constant<int, 2>{});
 }
 
+// The filter, or its gradient's sums, for vectors of outputs: the element of a lane at a distance
+// belongs to the output channel of the lane and the input channel of the lane at that distance. In
+// the order (vector, input vector of its group, R, S, distance, lane).
+struct Arrangement {
+    int64_t C, per_group, span, vectors_per_group, R, S;
+    int lanes;
+
+    Arrangement(const Conv2dParams& g, int lanes_)
+        : C(g.C),
+          per_group(g.C / g.G),
+          span(std::min<int64_t>(per_group, lanes_)),
+          vectors_per_group(per_group / span),
+          R(g.R),
+          S(g.S),
+          lanes(lanes_) {}
+
+    int64_t vectors() const { return (C + lanes - 1) / lanes; }
+    int64_t length() const { return per_group * R * S * lanes; }  // per vector of outputs
+    int64_t tap(int64_t input, int64_t r, int64_t s) const {
+        return ((input * R + r) * S + s) * span * lanes;
+    }
+    // The input channel, counted within the group.
+    int64_t input_channel(int64_t vector, int64_t input, int64_t lane, int64_t distance) const {
+        return per_group > lanes ? input * lanes + (lane ^ distance)
+                                 : (vector * lanes + (lane ^ distance)) % per_group;
+    }
+};
+
 // The same conditions as in providers/native/conv2d_grouped.py.
 inline void check_grouped(const Conv2dParams& g) {
     const int64_t per_group = g.C / g.G;
@@ -36,13 +54,7 @@ inline void check_grouped(const Conv2dParams& g) {
         throw ValueError(refusal("channels and filters per group",
                                  std::to_string(per_group) + " and " + std::to_string(g.K / g.G),
                                  "4, 8, 16 or 32 of both"));
-    if (g.stride_h > 4 || g.stride_w > 4)
-        throw ValueError(
-            refusal("stride", std::to_string(std::max(g.stride_h, g.stride_w)), "at most 4"));
-    if ((g.R - 1) * g.dilation_h + g.top + std::abs(g.bottom) > 4 * g.H + 64 ||
-        (g.S - 1) * g.dilation_w + g.left + std::abs(g.right) > 4 * g.W + 64)
-        throw ValueError(refusal("padding and the dilated filter", "far larger than the image",
-                                 "at most 4 times the image and 64 more"));
+    check_tiles(g);
 }
 
 }  // namespace pycnn::PYCNN_ISA

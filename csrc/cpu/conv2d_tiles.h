@@ -53,7 +53,28 @@ PYCNN_INLINE void transpose(Vec<T> (&v)[kLanes<T>]) {
     }
 }
 
-// Which part of an image a tile holds: rows inside it, columns that may lie outside.
+// Calls body with std::integral_constant<int, 0>, ..., <int, kCount - 1>.
+template <class F, int... kIndex>
+PYCNN_INLINE void unrolled(F&& body, std::integer_sequence<int, kIndex...>) {
+    (body(std::integral_constant<int, kIndex>{}), ...);
+}
+template <int kCount, class F>
+PYCNN_INLINE void unrolled(F&& body) {
+    unrolled(std::forward<F>(body), std::make_integer_sequence<int, kCount>{});
+}
+
+// Tiles hold the padding, so it must not dwarf the image (providers/native/tiles.py).
+inline void check_tiles(const Conv2dParams& g) {
+    if (g.stride_h > 32 || g.stride_w > 32)
+        throw ValueError(
+            refusal("stride", std::to_string(std::max(g.stride_h, g.stride_w)), "at most 32"));
+    if ((g.R - 1) * g.dilation_h + g.top + std::abs(g.bottom) > 4 * g.H + 64 ||
+        (g.S - 1) * g.dilation_w + g.left + std::abs(g.right) > 4 * g.W + 64)
+        throw ValueError(refusal("padding and the dilated filter", "far larger than the image",
+                                 "at most 4 times the image and 64 more"));
+}
+
+// Which part of an image a tile holds; what lies outside reads as zero.
 struct Window {
     int64_t row, rows, column, columns;
 };
@@ -74,9 +95,18 @@ void read_tile(const ArrayView& a, int64_t n, int64_t c, int64_t vectors, const 
     const int64_t begin = std::clamp<int64_t>(-part.column, 0, part.columns);
     const int64_t end = std::clamp<int64_t>(a.shape[3] - part.column, begin, part.columns);
     const int64_t step_c = a.strides[1], step_w = a.strides[3];
+    const int64_t next_row = a.strides[2] * int64_t{sizeof(Stored)};
     for (int64_t i = 0; i < part.rows; ++i) {
+        const int64_t h = part.row + i;
+        if (h < 0 || h >= a.shape[2]) {
+            for (int64_t v = 0; v < vectors; ++v) {
+                T* to = tile.data + v * tile.vector_step() + i * tile.row_step();
+                std::fill(to, to + tile.row_step(), T{0});
+            }
+            continue;
+        }
         const Stored* row = static_cast<const Stored*>(a.data) + n * a.strides[0] + c * step_c +
-                            (part.row + i) * a.strides[2] + part.column * step_w;
+                            h * a.strides[2] + part.column * step_w;
         for (int64_t v = 0; v < vectors; ++v) {
             T* to = tile.data + v * tile.vector_step() + i * tile.row_step();
             std::fill(to, to + begin * kCount, T{0});
@@ -88,8 +118,11 @@ void read_tile(const ArrayView& a, int64_t n, int64_t c, int64_t vectors, const 
             for (int64_t j = begin; j < end; ++j) {
                 const Stored* from = row + j * step_w;
                 T* to = tile.data + i * tile.row_step() + j * kCount;
-                for (int64_t v = 0; v < whole; ++v)
+                for (int64_t v = 0; v < whole; ++v) {
+                    __builtin_prefetch(reinterpret_cast<const void*>(
+                        reinterpret_cast<intptr_t>(from + v * kCount) + next_row));
                     store(to + v * tile.vector_step(), load(from + v * kCount));
+                }
                 if (whole < vectors)
                     store(to + whole * tile.vector_step(), load(from + whole * kCount, rest));
             }
@@ -203,7 +236,21 @@ struct TileRow {
     const GatherAxis *down, *across;
 };
 
-constexpr int64_t kTileBytes = int64_t{192} << 10;  // a fraction of the second-level cache
+// Fits a task's tiles, of bytes(rows, vectors), into a part of the second-level cache: fewer rows
+// and fewer vectors of channels, but if possible no fewer than repeat few rows and read whole cache
+// lines in a row.
+template <class F>
+void fit_tiles(int64_t& rows, int64_t& chunk, int64_t unit, const F& bytes) {
+    constexpr int64_t kTileBytes = int64_t{384} << 10, kRows = 4, kVectors = 4;
+    const auto fewer = [unit](int64_t vectors) {
+        return ((vectors + 1) / 2 + unit - 1) / unit * unit;
+    };
+    while (rows > kRows && bytes(rows, chunk) > kTileBytes) rows = (rows + 1) / 2;
+    while (chunk > std::max(unit, kVectors) && bytes(rows, chunk) > kTileBytes)
+        chunk = fewer(chunk);
+    while (rows > 1 && bytes(rows, chunk) > kTileBytes) rows = (rows + 1) / 2;
+    while (chunk > unit && bytes(rows, chunk) > kTileBytes) chunk = fewer(chunk);
+}
 
 // The input columns that `across` reads for outputs rounded up to whole blocks.
 inline Window columns_of(const std::vector<GatherAxis>& across, int64_t block) {
@@ -242,9 +289,7 @@ void tiled_gather(const Gathers& gathers, const ArrayView& in, const ArrayView& 
         return read * across.columns * chunk * kVectorBytes;
     };
     int64_t chunk = vectors, rows = std::min<int64_t>(out.H, 8);
-    while (chunk > unit && bytes(rows, chunk) > kTileBytes)
-        chunk = ((chunk + 1) / 2 + unit - 1) / unit * unit;
-    while (rows > 1 && bytes(rows, chunk) > kTileBytes) rows = (rows + 1) / 2;
+    fit_tiles(rows, chunk, unit, bytes);
     const auto tasks = [&] { return N * ceil_div(out.H, rows) * ceil_div(vectors, chunk); };
     while (tasks() < num_threads() && chunk > unit)
         chunk = ((chunk + 1) / 2 + unit - 1) / unit * unit;
@@ -298,6 +343,69 @@ void tiled_gather(const Gathers& gathers, const ArrayView& in, const ArrayView& 
             }
     });
     dense.finish();
+}
+
+// The sums of a wgrad: for every vector of channels `length` elements, once for each part of the
+// images. The parts are cut by the number of threads and added up in order.
+template <class T>
+struct PartialSums {
+    Buffer<T> data;
+    int64_t parts, vectors, length;
+
+    // The sum over the parts of the elements [at, at + kLanes) of a vector of channels.
+    Vec<T> total(int64_t vector, int64_t at) const {
+        Vec<T> sum = load(data.data() + vector * length + at);
+        for (int64_t part = 1; part < parts; ++part)
+            sum = sum + load(data.data() + (part * vectors + vector) * length + at);
+        return sum;
+    }
+};
+
+// Runs kernel(x's tile, dy's tile, vectors in them, sums of the first) for every band of rows. dy's
+// columns are rounded up to whole blocks, with zeros. The kernel adds to the sums.
+template <class T, class Stored, class Kernel>
+PartialSums<T> tiled_wgrad(const Conv2dParams& g, const ArrayView& x, const ArrayView& dy,
+                           int64_t unit, int64_t length, int64_t block, double cost,
+                           const Kernel& kernel) {
+    constexpr int kCount = kLanes<T>;
+    const int64_t vectors = (g.C + kCount - 1) / kCount;
+    const int64_t outputs = ceil_div(g.Q, block) * block;
+    const int64_t columns = (outputs - 1) * g.stride_w + (g.S - 1) * g.dilation_w + 1;
+    const auto read = [&](int64_t rows) {
+        return (rows - 1) * g.stride_h + (g.R - 1) * g.dilation_h + 1;
+    };
+    const auto bytes = [&](int64_t rows, int64_t chunk) {
+        return (read(rows) * columns + rows * outputs) * chunk * kVectorBytes;
+    };
+    int64_t chunk = vectors, rows = std::min<int64_t>(g.P, 8);
+    fit_tiles(rows, chunk, unit, bytes);
+    const int64_t bands = ceil_div(g.P, rows), chunks = ceil_div(vectors, chunk);
+    const int64_t wanted = num_threads() == 1 ? 1 : 2 * num_threads();
+    const int64_t parts =
+        std::clamp<int64_t>(ceil_div(wanted, chunks), 1, std::max<int64_t>(1, g.N * bands));
+    PartialSums<T> sums{Buffer<T>(parts * vectors * length), parts, vectors, length};
+    const double outputs_in_all = static_cast<double>(g.N * g.P * g.Q * vectors);
+    const double task_cost = cost * outputs_in_all / static_cast<double>(parts * chunks);
+    parallel_for(parts * chunks, task_cost, [&](int64_t task) {
+        const int64_t part = task / chunks, first = task % chunks * chunk;
+        const int64_t count = std::min(vectors - first, chunk);
+        T* to = sums.data.data() + (part * vectors + first) * length;
+        std::fill(to, to + count * length, T{0});
+        const Buffer<T> inputs(count * read(rows) * columns * kCount);
+        const Buffer<T> given(count * rows * outputs * kCount);
+        const int64_t end = g.N * bands * (part + 1) / parts;
+        for (int64_t band = g.N * bands * part / parts; band < end; ++band) {
+            const int64_t n = band / bands, top = band % bands * rows;
+            const int64_t some = std::min(rows, g.P - top);
+            const Tile<T> from{inputs.data(),
+                               {top * g.stride_h - g.top, read(some), -g.left, columns}};
+            const Tile<T> with{given.data(), {top, some, 0, outputs}};
+            read_tile<T, Stored>(x, n, first * kCount, count, from);
+            read_tile<T, Stored>(dy, n, first * kCount, count, with);
+            kernel(from, with, count, to);
+        }
+    });
+    return sums;
 }
 
 }  // namespace pycnn::PYCNN_ISA

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...geometry import Conv2dGeometry
 from .conv2d import register_conv2d
+from .tiles import refuses_tiles
 
 
 def _refuses(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
@@ -15,4 +16,8 @@ def _refuses(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | No
     return None
 
 
-register_conv2d("depthwise", _refuses, _refuses, None)
+def _refuses_wgrad(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
+    return _refuses(geometry, operands, epilogue) or refuses_tiles(geometry)
+
+
+register_conv2d("depthwise", _refuses, _refuses, _refuses_wgrad)

@@ -135,6 +135,35 @@ GEOMETRIES = {
 }
 
 LARGE = {
+    # edges of blocks of pixels, tails of channel vectors, pairs of rows
+    "depthwise 3x3 tails": geometry((2, 37, 9, 13), (37, 1, 3, 3), 1, 1, groups=37),
+    "depthwise 3x3 stride 2 tails": geometry((2, 33, 12, 19), (33, 1, 3, 3), 2, 1, groups=33),
+    "depthwise 5x5": geometry((1, 35, 8, 11), (35, 1, 5, 5), 1, 2, groups=35),
+    "depthwise 5x5 stride 2": geometry((1, 19, 11, 20), (19, 1, 5, 5), 2, 2, groups=19),
+    "depthwise 7x7": geometry((1, 17, 7, 21), (17, 1, 7, 7), 1, 3, groups=17),
+    "depthwise 7x7 stride 2": geometry((1, 18, 13, 12), (18, 1, 7, 7), 2, 3, groups=18),
+    "depthwise 4x6 uneven": geometry(
+        (2, 21, 9, 14), (21, 1, 4, 6), (1, 3), (2, 1, 0, 4), (2, 1), groups=21
+    ),
+    "depthwise dilated columns": geometry(
+        (1, 34, 10, 15), (34, 1, 3, 3), (1, 2), (2, 3), (2, 3), groups=34
+    ),
+    "depthwise stride 2 dilation 2": geometry((1, 16, 11, 12), (16, 1, 3, 3), 2, 2, 2, groups=16),
+    "depthwise valid": geometry((3, 48, 8, 14), (48, 1, 3, 3), 1, 0, groups=48),
+    "depthwise unread border": geometry(
+        (1, 20, 12, 13), (20, 1, 3, 3), 3, (1, -2, 0, -1), groups=20
+    ),
+    "depthwise filter over image": geometry((2, 17, 2, 3), (17, 1, 7, 7), 1, 3, groups=17),
+    "bilinear upsampling": geometry((1, 21, 40, 48), (21, 1, 16, 16), 8, 4, groups=21),
+    "4 per group": geometry((2, 36, 9, 8), (36, 4, 3, 3), 1, 1, groups=9),
+    "4 per group stride 2": geometry((1, 20, 10, 17), (20, 4, 3, 3), 2, 1, groups=5),
+    "8 per group": geometry((2, 40, 7, 15), (40, 8, 3, 3), 1, 1, groups=5),
+    "8 per group pointwise": geometry((2, 56, 5, 9), (56, 8, 1, 1), groups=7),
+    "16 per group stride 2": geometry((1, 48, 9, 9), (48, 16, 3, 3), 2, 1, groups=3),
+    "32 per group uneven": geometry(
+        (1, 64, 8, 10), (64, 32, 2, 3), (3, 1), (1, 0, 2, 1), (1, 2), groups=2
+    ),
+    "4 per group many rows": geometry((1, 12, 67, 9), (12, 4, 5, 5), (1, 2), 2, groups=3),
     "prime sizes": geometry((3, 13, 17, 19), (11, 13, 3, 3), 1, 1),
     "past a tile": geometry((1, 67, 9, 8), (71, 67, 3, 3), 1, 1),
     "tall plane": geometry((1, 3, 41, 37), (5, 3, 3, 3), 2, 1),
