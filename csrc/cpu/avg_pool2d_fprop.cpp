@@ -136,34 +136,36 @@ void average_contiguous(const Pool2dParams& g, const T* x, T* y) {
     const RowBlocks blocks(along_rows, 1, g.N * g.C);
     const double cost = 0.1 * static_cast<double>(blocks.rows * g.W * std::min(g.R, g.H)) +
                         0.3 * static_cast<double>(blocks.rows * g.Q * std::min(g.S, g.W));
-    parallel_for(g.N * g.C * blocks.count, cost, [&](int64_t task) {
-        const int64_t plane = task / blocks.count;
-        const Buffer<A> sums(round_up(g.W, L)), averages(round_up(g.Q, L)),
+    each_block(g.N * g.C, blocks.count, cost, [&](int64_t first, int64_t last) {
+        const Buffer<A> sums(round_up(g.W, 2 * L)), averages(round_up(g.Q, L)),
             phases(vectors ? sorted.elements() : 0);
-        for (int64_t p = task % blocks.count * blocks.rows,
-                     end = std::min(g.P, p + blocks.rows);
-             p < end; ++p) {
-            const Window row = window_of(along_rows, p);
-            const T* from = x + (plane * g.H + (row.count ? row.start : 0)) * g.W;
-            add_rows(from, g.W, row.count, g.W * along_rows.dilation, sums.data());
-            if (vectors) {
-                sorted.sort(sums.data(), phases.data(), A{0});
-                for (int64_t q = 0; q < g.Q; q += L) {
-                    Vec<A> sum = zero<A>();
-                    for (int64_t s = 0; s < g.S; ++s)
-                        sum = sum + load(phases.data() + sorted.tap(s) + q);
-                    store(averages.data() + q, sum);
+        for (int64_t task = first; task < last; ++task) {
+            const int64_t plane = task / blocks.count;
+            for (int64_t p = task % blocks.count * blocks.rows,
+                         end = std::min(g.P, p + blocks.rows);
+                 p < end; ++p) {
+                const Window row = window_of(along_rows, p);
+                const T* from = x + (plane * g.H + (row.count ? row.start : 0)) * g.W;
+                add_rows(from, g.W, row.count, g.W * along_rows.dilation, sums.data());
+                if (vectors) {
+                    sorted.sort(sums.data(), phases.data(), A{0});
+                    for (int64_t q = 0; q < g.Q; q += L) {
+                        Vec<A> sum = zero<A>();
+                        for (int64_t s = 0; s < g.S; ++s)
+                            sum = sum + load(phases.data() + sorted.tap(s) + q);
+                        store(averages.data() + q, sum);
+                    }
+                } else {
+                    for (int64_t q = 0; q < g.Q; ++q) {
+                        const Window& column = columns[static_cast<size_t>(q)];
+                        averages[q] = sum_of_row(sums.data() + (column.count ? column.start : 0),
+                                                 column.count, along_columns.dilation);
+                    }
                 }
-            } else {
-                for (int64_t q = 0; q < g.Q; ++q) {
-                    const Window& column = columns[static_cast<size_t>(q)];
-                    averages[q] = sum_of_row(sums.data() + (column.count ? column.start : 0),
-                                             column.count, along_columns.dilation);
-                }
+                for (int64_t q = 0; q < g.Q; ++q)
+                    averages[q] /= divisor_of<A>(g, row, columns[static_cast<size_t>(q)]);
+                round_row(averages.data(), y + (plane * g.P + p) * g.Q, g.Q);
             }
-            for (int64_t q = 0; q < g.Q; ++q)
-                averages[q] /= divisor_of<A>(g, row, columns[static_cast<size_t>(q)]);
-            round_row(averages.data(), y + (plane * g.P + p) * g.Q, g.Q);
         }
     });
 }

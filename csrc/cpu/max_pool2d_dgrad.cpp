@@ -78,7 +78,8 @@ void gather_channels_last(const Pool2dParams& g, const T* dy, const Offset* offs
     const double cost = 0.3 * static_cast<double>(g.W * blocks.size);
     parallel_for(g.N * g.H * blocks.count, cost, [&](int64_t task) {
         const int64_t nh = task / blocks.count, n = nh / g.H, h = nh % g.H;
-        const int64_t begin = blocks.begin(task % blocks.count), end = blocks.end(task % blocks.count);
+        const int64_t begin = blocks.begin(task % blocks.count),
+                      end = blocks.end(task % blocks.count);
         const T* from = dy + n * g.P * g.Q * g.C;
         const Offset* taken = offsets + n * g.P * g.Q * g.C;
         for (int64_t w = 0; w < g.W; ++w) {
@@ -95,10 +96,11 @@ void gather_channels_last(const Pool2dParams& g, const T* dy, const Offset* offs
     });
 }
 
-// One row of pixels, sorted: `dy` and `offsets` are padded rows p, `length` apart, from row `first`.
+// One row of pixels, sorted: `dy` and `offsets` are padded rows p, `length` apart, from row
+// `first`.
 template <class A, class Offset>
-void gather_row(const Pool2dParams& g, const SortedRow& sorted, const PaddedTaps& taps,
-                const A* dy, const Offset* offsets, int64_t first, int64_t length, const Cover* row,
+void gather_row(const Pool2dParams& g, const SortedRow& sorted, const PaddedTaps& taps, const A* dy,
+                const Offset* offsets, int64_t first, int64_t length, const Cover* row,
                 const Cover* row_end, A* sums) {
     for (int64_t f = 0; f < g.stride_w; ++f)
         for (int64_t i = 0; i < sorted.length(); i += kLanes<A>) {
@@ -124,20 +126,30 @@ void gather_contiguous(const Pool2dParams& g, const T* dy, const Offset* offsets
     const int64_t bytes = length * static_cast<int64_t>(sizeof(A) + sizeof(Offset));
     const CoverBlocks blocks(g.H, bytes * g.P / std::max<int64_t>(g.H, 1), g.N * g.C);
     const double cost = 0.3 * static_cast<double>(blocks.rows * g.W);
-    parallel_for(g.N * g.C * blocks.count, cost, [&](int64_t task) {
-        const int64_t plane = task / blocks.count;
-        const RowBlock block = blocks.block(rows, task % blocks.count);
-        const Buffer<A> padded(block.reads() * length), sums(sorted.elements());
-        const Buffer<Offset> taken(block.reads() * length);
-        for (int64_t p = block.read_begin; p < block.read_end; ++p) {
-            const int64_t to = (p - block.read_begin) * length;
-            pad_row(dy + (plane * g.P + p) * g.Q, g.Q, padded.data() + to, taps.margin, length);
-            pad_row(offsets + (plane * g.P + p) * g.Q, g.Q, taken.data() + to, taps.margin, length);
-        }
-        for (int64_t h = block.begin; h < block.end; ++h) {
-            gather_row(g, sorted, taps, padded.data(), taken.data(), block.read_begin, length,
-                       rows.begin(h), rows.end(h), sums.data());
-            sorted.unsort(sums.data(), dx + (plane * g.H + h) * g.W);
+    each_block(g.N * g.C, blocks.count, cost, [&](int64_t begin, int64_t end) {
+        const Buffer<A> sums(sorted.elements());
+        Buffer<A> padded;
+        Buffer<Offset> taken;
+        int64_t held = 0;
+        for (int64_t task = begin; task < end; ++task) {
+            const int64_t plane = task / blocks.count;
+            const RowBlock block = blocks.block(rows, task % blocks.count);
+            if (block.reads() > held) {
+                held = block.reads();
+                padded = Buffer<A>(held * length);
+                taken = Buffer<Offset>(held * length);
+            }
+            for (int64_t p = block.read_begin; p < block.read_end; ++p) {
+                const int64_t to = (p - block.read_begin) * length;
+                pad_row(dy + (plane * g.P + p) * g.Q, g.Q, padded.data() + to, taps.margin, length);
+                pad_row(offsets + (plane * g.P + p) * g.Q, g.Q, taken.data() + to, taps.margin,
+                        length);
+            }
+            for (int64_t h = block.begin; h < block.end; ++h) {
+                gather_row(g, sorted, taps, padded.data(), taken.data(), block.read_begin, length,
+                           rows.begin(h), rows.end(h), sums.data());
+                sorted.unsort(sums.data(), dx + (plane * g.H + h) * g.W);
+            }
         }
     });
 }

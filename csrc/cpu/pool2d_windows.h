@@ -47,7 +47,8 @@ inline Window window_of(const PoolAxis& a, int64_t output) {
     const int64_t first = begin < 0 ? (-begin + a.dilation - 1) / a.dilation : 0;
     const int64_t beyond =
         begin < a.size ? std::min(a.taps, (a.size - 1 - begin) / a.dilation + 1) : 0;
-    const int64_t counted = a.count_pad ? end - begin : std::min(end, a.size) - std::max<int64_t>(begin, 0);
+    const int64_t counted =
+        a.count_pad ? end - begin : std::min(end, a.size) - std::max<int64_t>(begin, 0);
     return {begin + first * a.dilation, first, std::max<int64_t>(beyond - first, 0), counted};
 }
 

@@ -2,8 +2,9 @@
 //
 // Computes   cpu/resize2d.h: every mode, and the gradients, which are other tables
 // Arrays     contiguous or channels-last, others are copied; halves are widened as they are read
-// Threads    blocks of rows of the output, per image (channels-last: and block of channels) or plane
-// Tiling     rows resampled along the width wait in a ring of workspaces until no output row needs
+// Threads    blocks of rows of the output, per image (channels-last: and block of channels) or
+// plane Tiling     rows resampled along the width wait in a ring of workspaces until no output row
+// needs
 //            them. Channels-last with 2 x 2 taps at most: no workspace, four loads per vector.
 //            One tap without weights (nearest): elements are copied as they are stored
 // Traffic    x read once from memory, y written once; the ring lives in the second-level cache
@@ -60,7 +61,8 @@ int64_t rows_per_task(int64_t images, int64_t P) {
     return (P + wanted - 1) / wanted;
 }
 
-// --- nearest --------------------------------------------------------------------------------------
+// --- nearest
+// --------------------------------------------------------------------------------------
 
 // Elements of `bytes` bytes.
 void copy_pixels(const ResizeAxis& h, const ResizeAxis& w, const Sizes& g, int64_t bytes,
@@ -95,7 +97,8 @@ void copy_pixels(const ResizeAxis& h, const ResizeAxis& w, const Sizes& g, int64
     });
 }
 
-// --- two taps per axis at most, channels-last -----------------------------------------------------
+// --- two taps per axis at most, channels-last
+// -----------------------------------------------------
 
 // U vectors of channels of output (p, q), the last of n channels; `x` is the image.
 template <class T, int U>
@@ -120,16 +123,38 @@ PYCNN_INLINE void blend(const Axis<Accumulation<T>>& h, const Axis<Accumulation<
     for (int u = 0; u < U; ++u) store_some(y + u * L, total[u], n);
 }
 
+// Four vectors of channels, two taps along both axes.
 template <class T>
-void blend_channels(const Axis<Accumulation<T>>& h, const Axis<Accumulation<T>>& w,
-                    const Sizes& g, const T* x, T* y) {
+PYCNN_INLINE void blend_four(const Axis<Accumulation<T>>& h, const Axis<Accumulation<T>>& w,
+                             const Sizes& g, int64_t p, int64_t q, const T* x, T* y) {
+    using A = Accumulation<T>;
+    constexpr int L = kLanes<A>;
+    const int64_t t = h.begin(p), s = w.begin(q);
+    const T *top = x + h.source[t] * g.W * g.C, *bottom = x + h.source[t + 1] * g.W * g.C;
+    const int64_t left = w.source[s] * g.C, right = w.source[s + 1] * g.C;
+    const Vec<A> up = broadcast<A>(h.weight(t)), down = broadcast<A>(h.weight(t + 1)),
+                 a = broadcast<A>(w.weight(s)), b = broadcast<A>(w.weight(s + 1));
+    for (int u = 0; u < 4; ++u) {
+        const Vec<A> above = fma(load(top + right + u * L), b, load(top + left + u * L) * a);
+        const Vec<A> below = fma(load(bottom + right + u * L), b, load(bottom + left + u * L) * a);
+        store(y + u * L, fma(below, down, above * up));
+    }
+}
+
+template <class T>
+void blend_channels(const Axis<Accumulation<T>>& h, const Axis<Accumulation<T>>& w, const Sizes& g,
+                    const T* x, T* y) {
     constexpr int L = kLanes<Accumulation<T>>;
     const double cost = 0.15 * static_cast<double>(g.Q * g.C);
     parallel_for(g.N * g.P, cost, [&](int64_t np) {
         const T* image = x + np / g.P * g.H * g.W * g.C;
+        const bool four_taps = h.end(np % g.P) - h.begin(np % g.P) == 2;
         for (int64_t q = 0; q < g.Q; ++q) {
             T* to = y + (np * g.Q + q) * g.C;
             int64_t c = 0;
+            if (four_taps && w.end(q) - w.begin(q) == 2)
+                for (; c + 4 * L <= g.C; c += 4 * L)
+                    blend_four(h, w, g, np % g.P, q, image + c, to + c);
             for (; c + 4 * L <= g.C; c += 4 * L)
                 blend<T, 4>(h, w, g, np % g.P, q, image + c, to + c, L);
             for (; c < g.C; c += L)
@@ -139,7 +164,8 @@ void blend_channels(const Axis<Accumulation<T>>& h, const Axis<Accumulation<T>>&
     });
 }
 
-// --- any taps -------------------------------------------------------------------------------------
+// --- any taps
+// -------------------------------------------------------------------------------------
 
 // One row along the width: channels [first, first + channels) of Q pixels.
 template <class T>
@@ -173,7 +199,9 @@ template <class A>
 class Ring {
   public:
     Ring(int64_t span, int64_t length)
-        : span_(span), length_(length), rows_(span * length),
+        : span_(span),
+          length_(length),
+          rows_(span * length),
           held_(static_cast<size_t>(span), -1) {}
     // The row of input row h; make(row) fills it where it is not held.
     template <class F>
