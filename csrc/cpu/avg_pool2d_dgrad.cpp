@@ -87,6 +87,18 @@ void spread_channels_last(const Pool2dParams& g, const T* dy, T* dx) {
     });
 }
 
+template <class T>
+void spread_planes(const Pool2dParams& g, const T* dy, T* dx) {
+    using A = Accumulation<T>;
+    const A share = Shares<A>(g)(0, 0);
+    each_block(g.N * g.C, 1, 0.1 * static_cast<double>(g.H * g.W) + 5,
+               [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i)
+                       std::fill_n(dx + i * g.H * g.W, g.H * g.W,
+                                   static_cast<T>(static_cast<A>(dy[i]) * share));
+               });
+}
+
 bool same_outputs(const Covers& covers, int64_t a, int64_t b) {
     return std::equal(covers.begin(a), covers.end(a), covers.begin(b), covers.end(b),
                       [](const Cover& x, const Cover& y) { return x.output == y.output; });
@@ -163,6 +175,8 @@ void avg_pool2d_dgrad_direct(const Pool2dParams& g, const ArrayView& dy, const A
         const DenseOutput<T> to(dx, layout);
         if (layout == Layout::channels_last)
             spread_channels_last(g, from.data(), to.data());
+        else if (is_global(g))
+            spread_planes(g, from.data(), to.data());
         else
             spread_contiguous(g, from.data(), to.data());
         to.finish();

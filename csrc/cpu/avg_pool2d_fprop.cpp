@@ -125,6 +125,31 @@ A sum_of_row(const A* from, int64_t n, int64_t step) {
     return total;
 }
 
+// The sum of a whole plane, in 4 * L partial sums.
+template <class T>
+Accumulation<T> sum_of_plane(const T* x, int64_t n) {
+    using A = Accumulation<T>;
+    constexpr int L = kLanes<A>;
+    Vec<A> sums[4] = {zero<A>(), zero<A>(), zero<A>(), zero<A>()};
+    int64_t i = 0;
+    for (; i + 4 * L <= n; i += 4 * L)
+        for (int u = 0; u < 4; ++u) sums[u] = sums[u] + load(x + i + u * L);
+    for (int u = 0; i < n; i += L, ++u)
+        sums[u] = sums[u] + load_some(x + i, static_cast<int>(std::min<int64_t>(L, n - i)));
+    return sum_of_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+template <class T>
+void average_planes(const Pool2dParams& g, const T* x, T* y) {
+    using A = Accumulation<T>;
+    const A divisor = divisor_of<A>(g, window_of(along_h(g), 0), window_of(along_w(g), 0));
+    each_block(g.N * g.C, 1, 0.1 * static_cast<double>(g.H * g.W) + 5,
+               [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i)
+                       y[i] = static_cast<T>(sum_of_plane(x + i * g.H * g.W, g.H * g.W) / divisor);
+               });
+}
+
 template <class T>
 void average_contiguous(const Pool2dParams& g, const T* x, T* y) {
     using A = Accumulation<T>;
@@ -181,6 +206,8 @@ void avg_pool2d_fprop_direct(const Pool2dParams& g, const ArrayView& x, const Ar
         const DenseOutput<T> to(y, layout);
         if (layout == Layout::channels_last)
             average_channels_last(g, from.data(), to.data());
+        else if (is_global(g))
+            average_planes(g, from.data(), to.data());
         else
             average_contiguous(g, from.data(), to.data());
         to.finish();

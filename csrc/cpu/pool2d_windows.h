@@ -64,6 +64,14 @@ A divisor_of(const Pool2dParams& g, const Window& row, const Window& column) {
     return static_cast<A>(g.divisor_override ? *g.divisor_override : row.divisor * column.divisor);
 }
 
+// Whether there is one output, of the whole image.
+inline bool is_global(const Pool2dParams& g) {
+    if (g.P != 1 || g.Q != 1) return false;
+    const PoolAxis rows = along_h(g), columns = along_w(g);
+    return rows.dilation == 1 && columns.dilation == 1 && window_of(rows, 0).count == g.H &&
+           window_of(columns, 0).count == g.W;
+}
+
 // One window that holds a pixel, and the tap that reads it there.
 struct Cover {
     int64_t output, tap;
