@@ -39,53 +39,40 @@ PYCNN_INLINE Vec<A> add_taken(Vec<A> sum, Vec<A> dy, const Offset* offsets, int 
     return sum + select(taken, dy, zero<A>());
 }
 
-// Where the windows that hold one pixel are, in elements, and which tap it is of each.
-struct Windows {
-    const int64_t* at;
-    const int* tap;
-    int64_t count;
-};
-
-// U vectors of channels of one pixel, the last of n channels; COUNT windows, or as many as there
-// are if 0.
-template <class T, class Offset, int U, int COUNT>
-PYCNN_INLINE void gather_vectors(const Windows& windows, const T* dy, const Offset* offsets, T* dx,
-                                 int n) {
+// U vectors of channels of one pixel, the last of n channels; `rows` and `columns` cover it.
+template <class T, class Offset, int U>
+PYCNN_INLINE void gather_channels(const Pool2dParams& g, const T* dy, const Offset* offsets,
+                                  const Cover* row, const Cover* row_end, const Cover* columns,
+                                  const Cover* columns_end, T* dx, int n) {
     using A = Accumulation<T>;
     constexpr int L = kLanes<A>;
+    const bool whole = n == L;
     Vec<A> sum[U];
     for (int u = 0; u < U; ++u) sum[u] = zero<A>();
-    const int64_t count = COUNT ? COUNT : windows.count;
-#pragma GCC unroll 4
-    for (int64_t i = 0; i < count; ++i) {
-        const int64_t at = windows.at[i];
-        const int tap = windows.tap[i];
-        if (n == L) {
-            for (int u = 0; u < U; ++u)
-                sum[u] = add_taken<A>(sum[u], load(dy + at + u * L), offsets + at + u * L, tap);
-        } else {
-            Offset some[L]{};
-            std::memcpy(some, offsets + at, static_cast<size_t>(n) * sizeof(Offset));
-            sum[0] = add_taken<A>(sum[0], load(dy + at, n), some, tap);
+    for (; row < row_end; ++row)
+        for (const Cover* column = columns; column < columns_end; ++column) {
+            const int64_t at = (row->output * g.Q + column->output) * g.C;
+            const int tap = static_cast<int>(row->tap * g.S + column->tap);
+            if (whole) {
+                for (int u = 0; u < U; ++u)
+                    sum[u] = add_taken<A>(sum[u], load(dy + at + u * L), offsets + at + u * L, tap);
+            } else {
+                Offset some[L]{};
+                std::memcpy(some, offsets + at, static_cast<size_t>(n) * sizeof(Offset));
+                sum[0] = add_taken<A>(sum[0], load(dy + at, n), some, tap);
+            }
         }
+    for (int u = 0; u < U; ++u) {
+        if (whole)
+            store(dx + u * L, sum[u]);
+        else
+            store(dx + u * L, sum[u], n);
     }
-    for (int u = 0; u < U; ++u) store_some(dx + u * L, sum[u], n);
-}
-
-template <class T, class Offset, int COUNT>
-void gather_pixel(const Windows& windows, const T* dy, const Offset* offsets, T* dx, int64_t begin,
-                  int64_t end) {
-    constexpr int L = kLanes<Accumulation<T>>;
-    int64_t c = begin;
-    for (; c + 4 * L <= end; c += 4 * L)
-        gather_vectors<T, Offset, 4, COUNT>(windows, dy + c, offsets + c, dx + c, L);
-    for (; c < end; c += L)
-        gather_vectors<T, Offset, 1, COUNT>(windows, dy + c, offsets + c, dx + c,
-                                            static_cast<int>(std::min<int64_t>(L, end - c)));
 }
 
 template <class T, class Offset>
 void gather_channels_last(const Pool2dParams& g, const T* dy, const Offset* offsets, T* dx) {
+    constexpr int L = kLanes<Accumulation<T>>;
     const Covers rows(along_h(g)), columns(along_w(g));
     const ChannelBlocks blocks(g.N * g.H, g.C);
     const double cost = 0.3 * static_cast<double>(g.W * blocks.size);
@@ -95,22 +82,16 @@ void gather_channels_last(const Pool2dParams& g, const T* dy, const Offset* offs
                       end = blocks.end(task % blocks.count);
         const T* from = dy + n * g.P * g.Q * g.C;
         const Offset* taken = offsets + n * g.P * g.Q * g.C;
-        std::vector<int64_t> at;
-        std::vector<int> taps;
         for (int64_t w = 0; w < g.W; ++w) {
-            at.clear();
-            taps.clear();
-            for (const Cover* row = rows.begin(h); row < rows.end(h); ++row)
-                for (const Cover* column = columns.begin(w); column < columns.end(w); ++column) {
-                    at.push_back((row->output * g.Q + column->output) * g.C);
-                    taps.push_back(static_cast<int>(row->tap * g.S + column->tap));
-                }
-            const Windows windows{at.data(), taps.data(), static_cast<int64_t>(at.size())};
-            const auto gather = windows.count == 1   ? gather_pixel<T, Offset, 1>
-                                : windows.count == 2 ? gather_pixel<T, Offset, 2>
-                                : windows.count == 4 ? gather_pixel<T, Offset, 4>
-                                                     : gather_pixel<T, Offset, 0>;
-            gather(windows, from, taken, dx + (nh * g.W + w) * g.C, begin, end);
+            T* to = dx + (nh * g.W + w) * g.C;
+            int64_t c = begin;
+            for (; c + 4 * L <= end; c += 4 * L)
+                gather_channels<T, Offset, 4>(g, from + c, taken + c, rows.begin(h), rows.end(h),
+                                              columns.begin(w), columns.end(w), to + c, L);
+            for (; c < end; c += L)
+                gather_channels<T, Offset, 1>(g, from + c, taken + c, rows.begin(h), rows.end(h),
+                                              columns.begin(w), columns.end(w), to + c,
+                                              static_cast<int>(std::min<int64_t>(L, end - c)));
         }
     });
 }

@@ -356,7 +356,7 @@ void resize2d(const ResizeAxis& along_h, const ResizeAxis& along_w, const ArrayV
         const DenseOutput<T> to(y, layout);
         const Sizes g = sizes_of(x, y, layout);
         const Axis<Accumulation<T>> h(along_h), w(along_w);
-        if (g.C >= 2 && two_taps_at_most(along_h) && two_taps_at_most(along_w))
+        if (g.C >= 8 && two_taps_at_most(along_h) && two_taps_at_most(along_w))
             blend_channels(h, w, g, from.data(), to.data());
         else
             resample(along_h, along_w, h, w, g, from.data(), to.data());
