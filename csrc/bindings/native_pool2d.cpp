@@ -29,17 +29,33 @@ Pool2dParams params_of(py::handle geometry) {
     const auto name = [](size_t i) { return element("geometry", i); };
     const auto size = [&](size_t i, int64_t least) { return size_arg(items[i], name(i), least); };
     Pool2dParams g{};
-    g = {size(0, 0),  size(1, 0),  size(2, 0),  size(3, 0), size(4, 1),
-         size(5, 1),  size(6, 0),  size(7, 0),  size(8, 1), size(9, 1),
-         size(10, 0), size(11, 0), size(12, 1), size(13, 1), flag_arg(items[14], name(14)),
-         flag_arg(items[15], name(15)), std::nullopt};
+    g = {size(0, 0),
+         size(1, 0),
+         size(2, 0),
+         size(3, 0),
+         size(4, 1),
+         size(5, 1),
+         size(6, 0),
+         size(7, 0),
+         size(8, 1),
+         size(9, 1),
+         size(10, 0),
+         size(11, 0),
+         size(12, 1),
+         size(13, 1),
+         flag_arg(items[14], name(14)),
+         flag_arg(items[15], name(15)),
+         std::nullopt};
     if (!items[16].is_none()) g.divisor_override = int64_arg(items[16], name(16));
     if (g.R * g.S > kLargest)
         throw ValueError(refusal("the taps of a window", std::to_string(g.R * g.S),
                                  "at most " + std::to_string(kLargest)));
     if (g.adaptive) {  // windows of all sizes; R and S are the largest
-        const auto most = [](int64_t in, int64_t out) { return out ? (in + out - 1) / out + 1 : 1; };
-        if (g.R > std::max<int64_t>(most(g.H, g.P), 1) || g.S > std::max<int64_t>(most(g.W, g.Q), 1))
+        const auto most = [](int64_t in, int64_t out) {
+            return out ? (in + out - 1) / out + 1 : 1;
+        };
+        if (g.R > std::max<int64_t>(most(g.H, g.P), 1) ||
+            g.S > std::max<int64_t>(most(g.W, g.Q), 1))
             throw ValueError(refusal("geometry", text_of(geometry),
                                      "windows no larger than an adaptive pooling has"));
     }

@@ -45,7 +45,7 @@ ResizeAxis axis_arg(py::handle taps, const std::string& name, int64_t outputs, i
                 throw ValueError(refusal("an element of " + source_name, std::to_string(from),
                                          "integers from 0 to " + std::to_string(size - 1)));
             axis.source.push_back(from);
-            axis.weight.push_back(!weight                      ? 1.0
+            axis.weight.push_back(!weight                       ? 1.0
                                   : weight->dtype == DType::f32 ? at<float>(*weight, i, t)
                                                                 : at<double>(*weight, i, t));
         }
@@ -58,11 +58,10 @@ ResizeAxis axis_arg(py::handle taps, const std::string& name, int64_t outputs, i
 void resize(py::handle x, py::handle y, py::handle along_h, py::handle along_w) {
     const ArrayView out = array_arg(y, "y");
     const ArrayView in = array_arg(x, "x");
-    const std::array<int64_t, 4> wanted{out.ndim > 0 ? out.shape[0] : 0,
-                                        out.ndim > 1 ? out.shape[1] : 0,
-                                        in.ndim > 2 ? in.shape[2] : 0, in.ndim > 3 ? in.shape[3] : 0};
-    if (out.ndim != 4)
-        throw ValueError(refusal("y's shape", shape_text(out), "four axes"));
+    const std::array<int64_t, 4> wanted{
+        out.ndim > 0 ? out.shape[0] : 0, out.ndim > 1 ? out.shape[1] : 0,
+        in.ndim > 2 ? in.shape[2] : 0, in.ndim > 3 ? in.shape[3] : 0};
+    if (out.ndim != 4) throw ValueError(refusal("y's shape", shape_text(out), "four axes"));
     check_shape("x's shape", in, wanted.data(), 4);
     check_dtype("x", in, only(out.dtype));
     check_output("y", out);

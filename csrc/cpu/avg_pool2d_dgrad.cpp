@@ -87,6 +87,18 @@ void spread_channels_last(const Pool2dParams& g, const T* dy, T* dx) {
     });
 }
 
+template <class T>
+void spread_planes(const Pool2dParams& g, const T* dy, T* dx) {
+    using A = Accumulation<T>;
+    const A share = Shares<A>(g)(0, 0);
+    each_block(g.N * g.C, 1, 0.1 * static_cast<double>(g.H * g.W) + 5,
+               [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i)
+                       std::fill_n(dx + i * g.H * g.W, g.H * g.W,
+                                   static_cast<T>(static_cast<A>(dy[i]) * share));
+               });
+}
+
 bool same_outputs(const Covers& covers, int64_t a, int64_t b) {
     return std::equal(covers.begin(a), covers.end(a), covers.begin(b), covers.end(b),
                       [](const Cover& x, const Cover& y) { return x.output == y.output; });
@@ -106,40 +118,46 @@ void spread_contiguous(const Pool2dParams& g, const T* dy, T* dx) {
         vectors ? round_up(taps.margin + std::max(sorted.length(), g.Q), L) : round_up(g.Q, L);
     const CoverBlocks blocks(g.H, 1, g.N * g.C);
     const double cost = 0.3 * static_cast<double>(blocks.rows * g.W);
-    parallel_for(g.N * g.C * blocks.count, cost, [&](int64_t task) {
-        const int64_t plane = task / blocks.count;
-        const RowBlock block = blocks.block(rows, task % blocks.count);
+    Buffer<A> reciprocals(g.P * g.Q);
+    for (int64_t p = 0; p < g.P; ++p)
+        for (int64_t q = 0; q < g.Q; ++q) reciprocals[p * g.Q + q] = shares(p, q);
+    each_block(g.N * g.C, blocks.count, cost, [&](int64_t first, int64_t last) {
         const Buffer<A> sums(length), row(std::max(g.W, vectors ? sorted.elements() : 0)),
             wide(round_up(g.Q, L));
-        for (int64_t h = block.begin; h < block.end; ++h) {
-            T* to = dx + (plane * g.H + h) * g.W;
-            if (h > block.begin && same_outputs(rows, h, h - 1)) {
-                std::copy(to - g.W, to, to);
-                continue;
-            }
-            std::fill_n(sums.data(), length, A{0});
-            for (const Cover* r = rows.begin(h); r < rows.end(h); ++r) {
-                convert_row(dy + (plane * g.P + r->output) * g.Q, wide.data(), g.Q);
-                for (int64_t q = 0; q < g.Q; ++q)
-                    sums[taps.margin + q] += wide[q] * shares(r->output, q);
-            }
-            if (vectors) {
-                for (int64_t f = 0; f < g.stride_w; ++f)
-                    for (int64_t i = 0; i < sorted.length(); i += L) {
-                        Vec<A> sum = zero<A>();
-                        for (const PaddedTap* t = taps.begin(f); t < taps.end(f); ++t)
-                            sum = sum + load(sums.data() + t->start + i);
-                        store(row.data() + f * sorted.length() + i, sum);
-                    }
-                sorted.unsort(row.data(), to);
-            } else {
-                for (int64_t w = 0; w < g.W; ++w) {
-                    A sum = 0;
-                    for (const Cover* c = columns.begin(w); c < columns.end(w); ++c)
-                        sum += sums[c->output];
-                    row[w] = sum;
+        for (int64_t task = first; task < last; ++task) {
+            const int64_t plane = task / blocks.count;
+            const RowBlock block = blocks.block(rows, task % blocks.count);
+            for (int64_t h = block.begin; h < block.end; ++h) {
+                T* to = dx + (plane * g.H + h) * g.W;
+                if (h > block.begin && same_outputs(rows, h, h - 1)) {
+                    std::copy(to - g.W, to, to);
+                    continue;
                 }
-                round_row(row.data(), to, g.W);
+                std::fill_n(sums.data(), length, A{0});
+                for (const Cover* r = rows.begin(h); r < rows.end(h); ++r) {
+                    convert_row(dy + (plane * g.P + r->output) * g.Q, wide.data(), g.Q);
+                    A* to_sums = sums.data() + taps.margin;
+                    const A *shared = wide.data(), *share = reciprocals.data() + r->output * g.Q;
+                    for (int64_t q = 0; q < g.Q; ++q) to_sums[q] += shared[q] * share[q];
+                }
+                if (vectors) {
+                    for (int64_t f = 0; f < g.stride_w; ++f)
+                        for (int64_t i = 0; i < sorted.length(); i += L) {
+                            Vec<A> sum = zero<A>();
+                            for (const PaddedTap* t = taps.begin(f); t < taps.end(f); ++t)
+                                sum = sum + load(sums.data() + t->start + i);
+                            store(row.data() + f * sorted.length() + i, sum);
+                        }
+                    sorted.unsort(row.data(), to);
+                } else {
+                    for (int64_t w = 0; w < g.W; ++w) {
+                        A sum = 0;
+                        for (const Cover* c = columns.begin(w); c < columns.end(w); ++c)
+                            sum += sums[c->output];
+                        row[w] = sum;
+                    }
+                    round_row(row.data(), to, g.W);
+                }
             }
         }
     });
@@ -157,6 +175,8 @@ void avg_pool2d_dgrad_direct(const Pool2dParams& g, const ArrayView& dy, const A
         const DenseOutput<T> to(dx, layout);
         if (layout == Layout::channels_last)
             spread_channels_last(g, from.data(), to.data());
+        else if (is_global(g))
+            spread_planes(g, from.data(), to.data());
         else
             spread_contiguous(g, from.data(), to.data());
         to.finish();

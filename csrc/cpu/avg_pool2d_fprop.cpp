@@ -125,6 +125,31 @@ A sum_of_row(const A* from, int64_t n, int64_t step) {
     return total;
 }
 
+// The sum of a whole plane, in 4 * L partial sums.
+template <class T>
+Accumulation<T> sum_of_plane(const T* x, int64_t n) {
+    using A = Accumulation<T>;
+    constexpr int L = kLanes<A>;
+    Vec<A> sums[4] = {zero<A>(), zero<A>(), zero<A>(), zero<A>()};
+    int64_t i = 0;
+    for (; i + 4 * L <= n; i += 4 * L)
+        for (int u = 0; u < 4; ++u) sums[u] = sums[u] + load(x + i + u * L);
+    for (int u = 0; i < n; i += L, ++u)
+        sums[u] = sums[u] + load_some(x + i, static_cast<int>(std::min<int64_t>(L, n - i)));
+    return sum_of_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+template <class T>
+void average_planes(const Pool2dParams& g, const T* x, T* y) {
+    using A = Accumulation<T>;
+    const A divisor = divisor_of<A>(g, window_of(along_h(g), 0), window_of(along_w(g), 0));
+    each_block(g.N * g.C, 1, 0.1 * static_cast<double>(g.H * g.W) + 5,
+               [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i)
+                       y[i] = static_cast<T>(sum_of_plane(x + i * g.H * g.W, g.H * g.W) / divisor);
+               });
+}
+
 template <class T>
 void average_contiguous(const Pool2dParams& g, const T* x, T* y) {
     using A = Accumulation<T>;
@@ -136,34 +161,36 @@ void average_contiguous(const Pool2dParams& g, const T* x, T* y) {
     const RowBlocks blocks(along_rows, 1, g.N * g.C);
     const double cost = 0.1 * static_cast<double>(blocks.rows * g.W * std::min(g.R, g.H)) +
                         0.3 * static_cast<double>(blocks.rows * g.Q * std::min(g.S, g.W));
-    parallel_for(g.N * g.C * blocks.count, cost, [&](int64_t task) {
-        const int64_t plane = task / blocks.count;
-        const Buffer<A> sums(round_up(g.W, L)), averages(round_up(g.Q, L)),
+    each_block(g.N * g.C, blocks.count, cost, [&](int64_t first, int64_t last) {
+        const Buffer<A> sums(round_up(g.W, 2 * L)), averages(round_up(g.Q, L)),
             phases(vectors ? sorted.elements() : 0);
-        for (int64_t p = task % blocks.count * blocks.rows,
-                     end = std::min(g.P, p + blocks.rows);
-             p < end; ++p) {
-            const Window row = window_of(along_rows, p);
-            const T* from = x + (plane * g.H + (row.count ? row.start : 0)) * g.W;
-            add_rows(from, g.W, row.count, g.W * along_rows.dilation, sums.data());
-            if (vectors) {
-                sorted.sort(sums.data(), phases.data(), A{0});
-                for (int64_t q = 0; q < g.Q; q += L) {
-                    Vec<A> sum = zero<A>();
-                    for (int64_t s = 0; s < g.S; ++s)
-                        sum = sum + load(phases.data() + sorted.tap(s) + q);
-                    store(averages.data() + q, sum);
+        for (int64_t task = first; task < last; ++task) {
+            const int64_t plane = task / blocks.count;
+            for (int64_t p = task % blocks.count * blocks.rows,
+                         end = std::min(g.P, p + blocks.rows);
+                 p < end; ++p) {
+                const Window row = window_of(along_rows, p);
+                const T* from = x + (plane * g.H + (row.count ? row.start : 0)) * g.W;
+                add_rows(from, g.W, row.count, g.W * along_rows.dilation, sums.data());
+                if (vectors) {
+                    sorted.sort(sums.data(), phases.data(), A{0});
+                    for (int64_t q = 0; q < g.Q; q += L) {
+                        Vec<A> sum = zero<A>();
+                        for (int64_t s = 0; s < g.S; ++s)
+                            sum = sum + load(phases.data() + sorted.tap(s) + q);
+                        store(averages.data() + q, sum);
+                    }
+                } else {
+                    for (int64_t q = 0; q < g.Q; ++q) {
+                        const Window& column = columns[static_cast<size_t>(q)];
+                        averages[q] = sum_of_row(sums.data() + (column.count ? column.start : 0),
+                                                 column.count, along_columns.dilation);
+                    }
                 }
-            } else {
-                for (int64_t q = 0; q < g.Q; ++q) {
-                    const Window& column = columns[static_cast<size_t>(q)];
-                    averages[q] = sum_of_row(sums.data() + (column.count ? column.start : 0),
-                                             column.count, along_columns.dilation);
-                }
+                for (int64_t q = 0; q < g.Q; ++q)
+                    averages[q] /= divisor_of<A>(g, row, columns[static_cast<size_t>(q)]);
+                round_row(averages.data(), y + (plane * g.P + p) * g.Q, g.Q);
             }
-            for (int64_t q = 0; q < g.Q; ++q)
-                averages[q] /= divisor_of<A>(g, row, columns[static_cast<size_t>(q)]);
-            round_row(averages.data(), y + (plane * g.P + p) * g.Q, g.Q);
         }
     });
 }
@@ -179,6 +206,8 @@ void avg_pool2d_fprop_direct(const Pool2dParams& g, const ArrayView& x, const Ar
         const DenseOutput<T> to(y, layout);
         if (layout == Layout::channels_last)
             average_channels_last(g, from.data(), to.data());
+        else if (is_global(g))
+            average_planes(g, from.data(), to.data());
         else
             average_contiguous(g, from.data(), to.data());
         to.finish();

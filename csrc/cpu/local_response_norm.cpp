@@ -74,8 +74,7 @@ template <class A, class F>
 PYCNN_INLINE void each_vector(const Run& run, int64_t pixels, F&& body) {
     constexpr int64_t L = kLanes<A>;
     if (run.step == 1) {
-        for (int64_t c = 0; c < run.C; c += L)
-            body(c, c, static_cast<int>(std::min(L, run.C - c)));
+        for (int64_t c = 0; c < run.C; c += L) body(c, c, static_cast<int>(std::min(L, run.C - c)));
         return;
     }
     for (int64_t c = 0; c < run.C; ++c)
@@ -145,8 +144,7 @@ void dgrad(const Constants<Accumulation<T>>& g, const Run& run, int64_t pixels,
     });
     each_vector<A>(run, pixels, [&](int64_t at, int64_t from, int n) {
         const Vec<A> through = window_sum(ratios.data() + at, g.after, g.before, run.step);
-        const Vec<A> own =
-            load_some(dy + from, n) / power<A>(load(scales.data() + at), g.beta);
+        const Vec<A> own = load_some(dy + from, n) / power<A>(load(scales.data() + at), g.beta);
         store_some(dx + from, own - load_some(x + from, n) * through * broadcast<A>(g.slope), n);
     });
 }
@@ -212,9 +210,7 @@ void local_response_norm_dgrad(const LocalResponseNormParams& g, const ArrayView
         };
         each_run(
             x, layout,
-            [&](const Run& run) {
-                return Workspaces{{run, g.size}, {run, g.size}, {run, g.size}};
-            },
+            [&](const Run& run) { return Workspaces{{run, g.size}, {run, g.size}, {run, g.size}}; },
             [&](const Workspaces& w, const Run& run, int64_t at, int64_t pixels) {
                 dgrad<T>(constants, run, pixels, w.squares, w.ratios, w.scales, dy_in.data() + at,
                          x_in.data() + at, y_in.data() + at, to.data() + at);

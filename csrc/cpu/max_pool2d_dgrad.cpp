@@ -1,17 +1,17 @@
-// Max pooling, backward: every pixel gathers from the windows that hold it.
+// Max pooling, backward.
 //
 // Computes   max dgrad of cpu/pool2d.h
 // Arrays     one layout for dy, offsets and dx, others are copied; any floating-point dtype
-// Threads    channels-last: rows of dx, cut by channels where they are few; contiguous: blocks of
-//            rows of a plane. No two tasks write one element: no atomics
-// Tiling     channels-last: up to 4 vectors of channels of a pixel. Contiguous: pixels of equal
-//            (w + pad) % stride side by side (pool2d_rows.h), so that the windows of 16 of them are
-//            16 neighbours in dy; then put back in order
-// Traffic    dx written once; dy and its 1-byte offsets read from cache ceil(R/stride) *
-//            ceil(S/stride) times, from memory once
-// Numerics   in accumulation dtype, taps in row-major order, rounded once; an offset that names no
-//            pixel goes nowhere
-// Refuses    nothing: windows far larger than the image go to naive
+// Threads    channels-last: rows of dx, cut by channels where they are few; contiguous: planes.
+//            No two tasks write one element: no atomics
+// Tiling     channels-last: every pixel gathers from the windows that hold it, up to 4 vectors of
+//            channels at a time. Contiguous: a plane of zeros, to which every output adds
+// Traffic    dx written once (contiguous: from cache twice); dy and its 1-byte offsets read from
+//            memory once
+// Numerics   in accumulation dtype, channels-last in the order of the taps, contiguous in that of
+// the
+//            outputs; rounded once. An offset that names no pixel goes nowhere
+// Refuses    nothing: channels-last windows far larger than the image go to naive
 #include "cpu/copy.h"
 #include "cpu/parallel.h"
 #include "cpu/pool2d.h"
@@ -78,7 +78,8 @@ void gather_channels_last(const Pool2dParams& g, const T* dy, const Offset* offs
     const double cost = 0.3 * static_cast<double>(g.W * blocks.size);
     parallel_for(g.N * g.H * blocks.count, cost, [&](int64_t task) {
         const int64_t nh = task / blocks.count, n = nh / g.H, h = nh % g.H;
-        const int64_t begin = blocks.begin(task % blocks.count), end = blocks.end(task % blocks.count);
+        const int64_t begin = blocks.begin(task % blocks.count),
+                      end = blocks.end(task % blocks.count);
         const T* from = dy + n * g.P * g.Q * g.C;
         const Offset* taken = offsets + n * g.P * g.Q * g.C;
         for (int64_t w = 0; w < g.W; ++w) {
@@ -95,49 +96,65 @@ void gather_channels_last(const Pool2dParams& g, const T* dy, const Offset* offs
     });
 }
 
-// One row of pixels, sorted: `dy` and `offsets` are padded rows p, `length` apart, from row `first`.
-template <class A, class Offset>
-void gather_row(const Pool2dParams& g, const SortedRow& sorted, const PaddedTaps& taps,
-                const A* dy, const Offset* offsets, int64_t first, int64_t length, const Cover* row,
-                const Cover* row_end, A* sums) {
-    for (int64_t f = 0; f < g.stride_w; ++f)
-        for (int64_t i = 0; i < sorted.length(); i += kLanes<A>) {
-            Vec<A> sum = zero<A>();
-            for (const Cover* r = row; r < row_end; ++r)
-                for (const PaddedTap* t = taps.begin(f); t < taps.end(f); ++t) {
-                    const int64_t at = (r->output - first) * length + t->start + i;
-                    sum = add_taken<A>(sum, load(dy + at), offsets + at,
-                                       static_cast<int>(r->tap * g.S + t->tap));
-                }
-            store(sums + f * sorted.length() + i, sum);
-        }
+// How far from the start of its window each tap lies in a plane. An offset beyond the taps, which
+// no forward pass writes, lies outside.
+class Distances {
+  public:
+    explicit Distances(const Pool2dParams& g) : g_(g), rows_(along_h(g)), columns_(along_w(g)) {
+        std::fill_n(near_, 256, kOutside);
+        for (int64_t i = 0; i < std::min<int64_t>(g.R * g.S, 256); ++i) near_[i] = far(i);
+    }
+    int64_t operator()(uint8_t offset) const { return near_[offset]; }
+    int64_t operator()(int32_t offset) const {
+        return offset < 0 || offset >= g_.R * g_.S ? kOutside : far(offset);
+    }
+
+  private:
+    static constexpr int64_t kOutside = std::numeric_limits<int64_t>::min() / 2;
+    int64_t far(int64_t offset) const {
+        return offset / g_.S * rows_.dilation * g_.W + offset % g_.S * columns_.dilation;
+    }
+    const Pool2dParams& g_;
+    PoolAxis rows_, columns_;
+    int64_t near_[256];
+};
+
+// The pixel that tap 0 of each output reads; it may lie outside the image.
+std::vector<int64_t> starts_of(const PoolAxis& a) {
+    std::vector<int64_t> starts(static_cast<size_t>(a.outputs));
+    for (int64_t i = 0; i < a.outputs; ++i)
+        starts[static_cast<size_t>(i)] = a.adaptive ? i * a.size / a.outputs : i * a.stride - a.pad;
+    return starts;
 }
 
 template <class T, class Offset>
-void gather_contiguous(const Pool2dParams& g, const T* dy, const Offset* offsets, T* dx) {
+void scatter_contiguous(const Pool2dParams& g, const T* dy, const Offset* offsets, T* dx) {
     using A = Accumulation<T>;
-    const PoolAxis along_columns = along_w(g);
-    const Covers rows(along_h(g));
-    const SortedRow sorted(along_columns, kLanes<A>);
-    const PaddedTaps taps(along_columns);
-    const int64_t length = round_up(taps.margin + std::max(sorted.length(), g.Q), 64);
-    const int64_t bytes = length * static_cast<int64_t>(sizeof(A) + sizeof(Offset));
-    const CoverBlocks blocks(g.H, bytes * g.P / std::max<int64_t>(g.H, 1), g.N * g.C);
-    const double cost = 0.3 * static_cast<double>(blocks.rows * g.W);
-    parallel_for(g.N * g.C * blocks.count, cost, [&](int64_t task) {
-        const int64_t plane = task / blocks.count;
-        const RowBlock block = blocks.block(rows, task % blocks.count);
-        const Buffer<A> padded(block.reads() * length), sums(sorted.elements());
-        const Buffer<Offset> taken(block.reads() * length);
-        for (int64_t p = block.read_begin; p < block.read_end; ++p) {
-            const int64_t to = (p - block.read_begin) * length;
-            pad_row(dy + (plane * g.P + p) * g.Q, g.Q, padded.data() + to, taps.margin, length);
-            pad_row(offsets + (plane * g.P + p) * g.Q, g.Q, taken.data() + to, taps.margin, length);
-        }
-        for (int64_t h = block.begin; h < block.end; ++h) {
-            gather_row(g, sorted, taps, padded.data(), taken.data(), block.read_begin, length,
-                       rows.begin(h), rows.end(h), sums.data());
-            sorted.unsort(sums.data(), dx + (plane * g.H + h) * g.W);
+    const Distances distances(g);
+    const std::vector<int64_t> rows = starts_of(along_h(g)), columns = starts_of(along_w(g));
+    const auto pixels = static_cast<uint64_t>(g.H * g.W);
+    const double cost = static_cast<double>(g.P * g.Q) + 0.1 * static_cast<double>(g.H * g.W);
+    each_block(g.N * g.C, 1, cost, [&](int64_t begin, int64_t end) {
+        const Buffer<A> plane(std::is_same_v<T, A> ? 0 : g.H * g.W), wide(round_up(g.Q, 64));
+        for (int64_t i = begin; i < end; ++i) {
+            T* to = dx + i * g.H * g.W;
+            A* sums = plane.data();
+            if constexpr (std::is_same_v<T, A>) sums = to;
+            std::fill_n(sums, g.H * g.W, A{0});
+            for (int64_t p = 0; p < g.P; ++p) {
+                const int64_t from = (i * g.P + p) * g.Q, row = rows[static_cast<size_t>(p)] * g.W;
+                const A* values = wide.data();
+                if constexpr (std::is_same_v<T, A>)
+                    values = dy + from;
+                else
+                    convert_row(dy + from, wide.data(), g.Q);
+                for (int64_t q = 0; q < g.Q; ++q) {
+                    const int64_t at =
+                        row + columns[static_cast<size_t>(q)] + distances(offsets[from + q]);
+                    if (static_cast<uint64_t>(at) < pixels) sums[at] += values[q];
+                }
+            }
+            if constexpr (!std::is_same_v<T, A>) round_row(sums, to, g.H * g.W);
         }
     });
 }
@@ -145,14 +162,14 @@ void gather_contiguous(const Pool2dParams& g, const T* dy, const Offset* offsets
 template <class T, class Offset>
 void gather_as(const Pool2dParams& g, const ArrayView& dy, const ArrayView& offsets,
                const ArrayView& dx) {
-    const Layout layout = pooling_layout(g, dy, dx, SortedRow::fits(along_w(g)));
+    const Layout layout = pooling_layout(g, dy, dx, true);
     const DenseInput<T> from(dy, layout);
     const DenseInput<Offset> taken(offsets, layout);
     const DenseOutput<T> to(dx, layout);
     if (layout == Layout::channels_last)
         gather_channels_last(g, from.data(), taken.data(), to.data());
     else
-        gather_contiguous(g, from.data(), taken.data(), to.data());
+        scatter_contiguous(g, from.data(), taken.data(), to.data());
     to.finish();
 }
 

@@ -27,84 +27,136 @@ constexpr A kLeast = -std::numeric_limits<A>::infinity();
 
 // value replaces best, and its tap the one taken, where it is larger or NaN.
 template <class V, class M>
-PYCNN_INLINE void take_larger(V value, M tap, V& best, M& taken) {
-#if defined(__AVX512F__)
-    if constexpr (sizeof(value[0]) == 4) {
-        const __mmask16 larger =
-            _kor_mask16(_mm512_cmp_ps_mask((__m512)value, (__m512)best, _CMP_GT_OQ),
-                        _mm512_cmp_ps_mask((__m512)value, (__m512)value, _CMP_UNORD_Q));
-        best = (V)_mm512_mask_mov_ps((__m512)best, larger, (__m512)value);
-        taken = (M)_mm512_mask_mov_epi32((__m512i)taken, larger, (__m512i)tap);
-    } else {
-        const __mmask8 larger =
-            _kor_mask8(_mm512_cmp_pd_mask((__m512d)value, (__m512d)best, _CMP_GT_OQ),
-                       _mm512_cmp_pd_mask((__m512d)value, (__m512d)value, _CMP_UNORD_Q));
-        best = (V)_mm512_mask_mov_pd((__m512d)best, larger, (__m512d)value);
-        taken = (M)_mm512_mask_mov_epi64((__m512i)taken, larger, (__m512i)tap);
-    }
-#else
+PYCNN_INLINE void take_larger_or_nan(V value, M tap, V& best, M& taken) {
     const M larger = (value > best) | (value != value);
     best = select(larger, value, best);
     taken = select(larger, tap, taken);
-#endif
 }
+
+// The same for a value that is no NaN, with half the comparisons: a NaN that is best already stays.
+template <class V, class M>
+PYCNN_INLINE void take_larger(V value, M tap, V& best, M& taken) {
+    const M larger = value > best;
+    best = max(value, best);
+    taken = select(larger, tap, taken);
+}
+
+// Remembers whether any lane of what it was shown is NaN; one comparison for two vectors.
+template <class A>
+class Nans {
+  public:
+    PYCNN_INLINE void look(Vec<A> a, Vec<A> b) {
+#if defined(__AVX512F__)
+        if constexpr (sizeof(A) == 4)
+            found_ |= _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_UNORD_Q);
+        else
+            found_ |= _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_UNORD_Q);
+#else
+        found_ |= (a != a) | (b != b);
+#endif
+    }
+    PYCNN_INLINE bool any() const {
+#if defined(__AVX512F__)
+        return found_ != 0;
+#elif defined(__AVX2__)
+        return _mm256_movemask_epi8((__m256i)found_) != 0;
+#else
+        int64_t halves[2];
+        std::memcpy(halves, &found_, sizeof halves);
+        return (halves[0] | halves[1]) != 0;
+#endif
+    }
+
+  private:
+#if defined(__AVX512F__)
+    __mmask16 found_ = 0;
+#else
+    Mask<A> found_{};
+#endif
+};
 
 // Where the taps of one output lie: `rows` x `columns` of them inside the image.
 struct Taps {
     int64_t rows, columns, row_step, column_step, first, S;
 };
 
-// U vectors of channels of one output; ROWS x COLUMNS taps, or as many as there are if 0. The last
-// vector has n channels.
-template <class T, class Offset, int U, int ROWS, int COLUMNS>
+// U vectors of channels of one output, the last of n channels; any number of taps.
+template <class T, class Offset, int U>
 PYCNN_INLINE void pool_channels(const Taps& t, const T* x, T* y, Offset* offsets, int n) {
     using A = Accumulation<T>;
     constexpr int L = kLanes<A>;
-    const bool whole = n == L;
     Vec<A> best[U];
     Mask<A> taken[U];
     for (int u = 0; u < U; ++u) {
         best[u] = broadcast<A>(kLeast<A>);
         taken[u] = Mask<A>{} + static_cast<int>(t.first);
     }
-    const int64_t rows = ROWS ? ROWS : t.rows, columns = COLUMNS ? COLUMNS : t.columns;
-    const auto tap = [&](int64_t r, int64_t s) {
-        const Mask<A> number = Mask<A>{} + static_cast<int>(t.first + r * t.S + s);
-        const T* from = x + r * t.row_step + s * t.column_step;
-        for (int u = 0; u < U; ++u)
-            take_larger(u + 1 < U || whole ? load(from + u * L) : load(from + u * L, n), number,
-                        best[u], taken[u]);
-    };
-    if constexpr (ROWS > 0) {
-#pragma GCC unroll 3
-        for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 3
-            for (int s = 0; s < COLUMNS; ++s) tap(r, s);
-    } else {
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t s = 0; s < columns; ++s) tap(r, s);
-    }
-    for (int u = 0; u < U; ++u) {
-        if (u + 1 < U || whole) {
-            store(y + u * L, best[u]);
-            store_offsets<A>(offsets + u * L, taken[u], L);
-        } else {
-            store(y + u * L, best[u], n);
-            store_offsets<A>(offsets + u * L, taken[u], n);
+    for (int64_t r = 0; r < t.rows; ++r)
+        for (int64_t s = 0; s < t.columns; ++s) {
+            const Mask<A> number = Mask<A>{} + static_cast<int>(t.first + r * t.S + s);
+            const T* from = x + r * t.row_step + s * t.column_step;
+            for (int u = 0; u < U; ++u)
+                take_larger_or_nan(load_some(from + u * L, n), number, best[u], taken[u]);
         }
+    for (int u = 0; u < U; ++u) {
+        store_some(y + u * L, best[u], n);
+        store_offsets<A>(offsets + u * L, taken[u], n);
+    }
+}
+
+// The same for SIDE x SIDE taps, unrolled. The first is best to begin with; a NaN behind it is
+// left to the loop above.
+template <class T, class Offset, int U, int SIDE>
+PYCNN_INLINE void pool_square(const Taps& t, const T* x, T* y, Offset* offsets, int n) {
+    using A = Accumulation<T>;
+    constexpr int L = kLanes<A>;
+    Vec<A> best[U], before[U];
+    Mask<A> taken[U];
+    Nans<A> nans;
+#pragma GCC unroll 9
+    for (int i = 0; i < SIDE * SIDE; ++i) {
+        const T* from = x + i / SIDE * t.row_step + i % SIDE * t.column_step;
+        const Mask<A> number = Mask<A>{} + static_cast<int>(t.first + i / SIDE * t.S + i % SIDE);
+        for (int u = 0; u < U; ++u) {
+            const Vec<A> value = load_some(from + u * L, n);
+            if (i == 0) {
+                best[u] = value;
+                taken[u] = number;
+            } else {
+                take_larger(value, number, best[u], taken[u]);
+                if (i % 2 == 0)
+                    nans.look(before[u], value);
+                else if (i + 1 == SIDE * SIDE)
+                    nans.look(value, value);
+            }
+            before[u] = value;
+        }
+    }
+    if (__builtin_expect(nans.any(), 0)) return pool_channels<T, Offset, U>(t, x, y, offsets, n);
+    for (int u = 0; u < U; ++u) {
+        store_some(y + u * L, best[u], n);
+        store_offsets<A>(offsets + u * L, taken[u], n);
     }
 }
 
 // Channels [begin, end) of one output.
-template <class T, class Offset, int ROWS, int COLUMNS>
+template <class T, class Offset, int SIDE>
 void pool_pixel(const Taps& t, const T* x, T* y, Offset* offsets, int64_t begin, int64_t end) {
     constexpr int L = kLanes<Accumulation<T>>;
     int64_t c = begin;
-    for (; c + 4 * L <= end; c += 4 * L)
-        pool_channels<T, Offset, 4, ROWS, COLUMNS>(t, x + c, y + c, offsets + c, L);
-    for (; c < end; c += L)
-        pool_channels<T, Offset, 1, ROWS, COLUMNS>(t, x + c, y + c, offsets + c,
-                                                   static_cast<int>(std::min<int64_t>(L, end - c)));
+    for (; c + 4 * L <= end; c += 4 * L) {
+        if constexpr (SIDE > 0)
+            pool_square<T, Offset, 4, SIDE>(t, x + c, y + c, offsets + c, L);
+        else
+            pool_channels<T, Offset, 4>(t, x + c, y + c, offsets + c, L);
+    }
+    for (; c < end; c += L) {
+        const int n = static_cast<int>(std::min<int64_t>(L, end - c));
+        if constexpr (SIDE > 0)
+            pool_square<T, Offset, 1, SIDE>(t, x + c, y + c, offsets + c, n);
+        else
+            pool_channels<T, Offset, 1>(t, x + c, y + c, offsets + c, n);
+    }
 }
 
 template <class T, class Offset>
@@ -116,22 +168,24 @@ void pool_channels_last(const Pool2dParams& g, const T* x, T* y, Offset* offsets
                         static_cast<double>(std::min(g.R, g.H) * std::min(g.S, g.W));
     parallel_for(g.N * g.P * blocks.count, cost, [&](int64_t task) {
         const int64_t np = task / blocks.count;
-        const int64_t begin = blocks.begin(task % blocks.count), end = blocks.end(task % blocks.count);
+        const int64_t begin = blocks.begin(task % blocks.count),
+                      end = blocks.end(task % blocks.count);
         const Window row = window_of(rows, np % g.P);
         const T* from = x + (np / g.P * g.H + (row.count ? row.start : 0)) * g.W * g.C;
         for (int64_t q = 0; q < g.Q; ++q) {
             const Window& column = columns[static_cast<size_t>(q)];
             const int64_t out = (np * g.Q + q) * g.C;
             const int64_t pixels = row.count * column.count;
-            const Taps t{pixels ? row.count : 0,   column.count,    g.W * g.C * g.dilation_h,
-                         g.C * g.dilation_w, row.first * g.S + column.first, g.S};
+            const Taps t{pixels ? row.count : 0,         column.count,
+                         g.W * g.C * g.dilation_h,       g.C * g.dilation_w,
+                         row.first * g.S + column.first, g.S};
             const T* at = from + (pixels ? column.start : 0) * g.C;
             if (row.count == 3 && column.count == 3)
-                pool_pixel<T, Offset, 3, 3>(t, at, y + out, offsets + out, begin, end);
+                pool_pixel<T, Offset, 3>(t, at, y + out, offsets + out, begin, end);
             else if (row.count == 2 && column.count == 2)
-                pool_pixel<T, Offset, 2, 2>(t, at, y + out, offsets + out, begin, end);
+                pool_pixel<T, Offset, 2>(t, at, y + out, offsets + out, begin, end);
             else
-                pool_pixel<T, Offset, 0, 0>(t, at, y + out, offsets + out, begin, end);
+                pool_pixel<T, Offset, 0>(t, at, y + out, offsets + out, begin, end);
         }
     });
 }
@@ -147,19 +201,27 @@ void pool_row(const Pool2dParams& g, const Window& row, const Accumulation<T>* s
     for (int64_t q = 0; q < g.Q; q += L) {
         Vec<A> best = broadcast<A>(kLeast<A>);
         Mask<A> taken = first[q / L] + static_cast<int>(row.first * g.S);
-        for (int64_t r = 0; r < row.count; ++r) {
-            const A* from = sorted + r * row_step + q;
-            const int number = static_cast<int>((row.first + r) * g.S);
+        Nans<A> nans;
+        const auto each_tap = [&](auto&& take) {
+            for (int64_t r = 0; r < row.count; ++r) {
+                const A* from = sorted + r * row_step + q;
+                const int number = static_cast<int>((row.first + r) * g.S);
 #pragma GCC unroll 3
-            for (int64_t s = 0; s < columns; ++s)
-                take_larger(load(from + taps[s]), Mask<A>{} + (number + static_cast<int>(s)), best,
-                            taken);
+                for (int64_t s = 0; s < columns; ++s)
+                    take(load(from + taps[s]), Mask<A>{} + (number + static_cast<int>(s)));
+            }
+        };
+        each_tap([&](Vec<A> value, Mask<A> tap) {
+            take_larger(value, tap, best, taken);
+            nans.look(value, value);
+        });
+        if (__builtin_expect(nans.any(), 0)) {
+            best = broadcast<A>(kLeast<A>);
+            each_tap(
+                [&](Vec<A> value, Mask<A> tap) { take_larger_or_nan(value, tap, best, taken); });
         }
         const int n = static_cast<int>(std::min<int64_t>(L, g.Q - q));
-        if (n == L)
-            store(y + q, best);
-        else
-            store(y + q, best, n);
+        store_some(y + q, best, n);
         store_offsets<A>(offsets + q, taken, n);
     }
 }
@@ -180,22 +242,29 @@ void pool_contiguous(const Pool2dParams& g, const T* x, T* y, Offset* offsets) {
                            g.N * g.C);
     const double cost = 0.15 * static_cast<double>(blocks.rows * g.Q) *
                         static_cast<double>(std::min(g.R, g.H) * g.S);
-    parallel_for(g.N * g.C * blocks.count, cost, [&](int64_t task) {
-        const int64_t plane = task / blocks.count;
-        const RowBlock block = blocks.block(along_rows, task % blocks.count);
-        const Buffer<A> workspace(block.reads() * sorted.elements());
-        for (int64_t h = block.read_begin; h < block.read_end; ++h)
-            sorted.sort(x + (plane * g.H + h) * g.W,
-                        workspace.data() + (h - block.read_begin) * sorted.elements(), kLeast<A>);
-        for (int64_t p = block.begin; p < block.end; ++p) {
-            const Window row = window_of(along_rows, p);
-            const A* from = workspace.data() +
-                            (row.count ? row.start - block.read_begin : 0) * sorted.elements();
-            const int64_t step = sorted.elements() * g.dilation_h, out = (plane * g.P + p) * g.Q;
-            const auto pool = g.S == 2   ? pool_row<T, Offset, 2>
-                              : g.S == 3 ? pool_row<T, Offset, 3>
-                                         : pool_row<T, Offset, 0>;
-            pool(g, row, from, step, taps.data(), first.data(), y + out, offsets + out);
+    each_block(g.N * g.C, blocks.count, cost, [&](int64_t begin, int64_t end) {
+        Buffer<A> workspace;
+        int64_t held = 0;
+        for (int64_t task = begin; task < end; ++task) {
+            const int64_t plane = task / blocks.count;
+            const RowBlock block = blocks.block(along_rows, task % blocks.count);
+            if (block.reads() > held)
+                workspace = Buffer<A>((held = block.reads()) * sorted.elements());
+            for (int64_t h = block.read_begin; h < block.read_end; ++h)
+                sorted.sort(x + (plane * g.H + h) * g.W,
+                            workspace.data() + (h - block.read_begin) * sorted.elements(),
+                            kLeast<A>);
+            for (int64_t p = block.begin; p < block.end; ++p) {
+                const Window row = window_of(along_rows, p);
+                const A* from = workspace.data() +
+                                (row.count ? row.start - block.read_begin : 0) * sorted.elements();
+                const int64_t step = sorted.elements() * g.dilation_h,
+                              out = (plane * g.P + p) * g.Q;
+                const auto pool = g.S == 2   ? pool_row<T, Offset, 2>
+                                  : g.S == 3 ? pool_row<T, Offset, 3>
+                                             : pool_row<T, Offset, 0>;
+                pool(g, row, from, step, taps.data(), first.data(), y + out, offsets + out);
+            }
         }
     });
 }

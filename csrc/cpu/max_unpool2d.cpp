@@ -91,8 +91,8 @@ void max_unpool2d_fprop(const ArrayView& x, const ArrayView& indices, const Arra
         const int64_t C = y.shape[1], pixels = y.shape[2] * y.shape[3];
         const auto clear = [&](int64_t n, int64_t first, int64_t channels) {
             if (layout == Layout::contiguous)
-                return static_cast<void>(std::fill_n(to.data() + (n * C + first) * pixels,
-                                                     channels * pixels, T{}));
+                return static_cast<void>(
+                    std::fill_n(to.data() + (n * C + first) * pixels, channels * pixels, T{}));
             for (int64_t i = 0; i < pixels; ++i)
                 std::fill_n(to.data() + (n * pixels + i) * C + first, channels, T{});
         };

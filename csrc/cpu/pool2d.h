@@ -39,7 +39,6 @@ PYCNN_PER_ISA(
     void avg_pool2d_fprop_direct(const Pool2dParams& g, const ArrayView& x, const ArrayView& y);
     void avg_pool2d_fprop_naive(const Pool2dParams& g, const ArrayView& x, const ArrayView& y);
     void avg_pool2d_dgrad_direct(const Pool2dParams& g, const ArrayView& dy, const ArrayView& dx);
-    void avg_pool2d_dgrad_naive(const Pool2dParams& g, const ArrayView& dy,
-                                const ArrayView& dx);)
+    void avg_pool2d_dgrad_naive(const Pool2dParams& g, const ArrayView& dy, const ArrayView& dx);)
 
 }  // namespace pycnn

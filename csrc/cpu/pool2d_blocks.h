@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "cpu/parallel.h"
 #include "cpu/pool2d_windows.h"
 #include "cpu/simd.h"
 
@@ -21,7 +22,7 @@ inline Layout pooling_layout(const Pool2dParams& g, const ArrayView& in, const A
         if (last || contiguous) return last ? Layout::channels_last : Layout::contiguous;
     }
     return g.C >= 16 || !(is_contiguous(in) && is_contiguous(out)) ? Layout::channels_last
-                                                                    : Layout::contiguous;
+                                                                   : Layout::contiguous;
 }
 
 // Cuts C channels into blocks of whole cache lines where there are too few rows to share out.
@@ -84,8 +85,8 @@ struct CoverBlocks {
         count = (size + rows - 1) / rows;
     }
     RowBlock block(const Covers& covers, int64_t i) const {
-        RowBlock b{i * rows, std::min(size_, (i + 1) * rows),
-                   std::numeric_limits<int64_t>::max(), 0};
+        RowBlock b{i * rows, std::min(size_, (i + 1) * rows), std::numeric_limits<int64_t>::max(),
+                   0};
         for (int64_t h = b.begin; h < b.end; ++h)
             for (const Cover* cover = covers.begin(h); cover < covers.end(h); ++cover) {
                 b.read_begin = std::min(b.read_begin, cover->output);
@@ -99,6 +100,26 @@ struct CoverBlocks {
   private:
     int64_t size_;
 };
+
+// Calls body(begin, end) for ranges of the blocks of all planes: few enough that the workspaces of
+// a range cost little.
+template <class F>
+void each_block(int64_t planes, int64_t blocks, double cost, F&& body) {
+    parallel_ranges(planes * blocks, 32, cost, body);
+}
+
+// n elements, or a whole vector.
+template <class T>
+PYCNN_INLINE Vec<Accumulation<T>> load_some(const T* from, int n) {
+    return n == kLanes<Accumulation<T>> ? load(from) : load(from, n);
+}
+template <class T>
+PYCNN_INLINE void store_some(T* to, Vec<Accumulation<T>> v, int n) {
+    if (n == kLanes<Accumulation<T>>)
+        store(to, v);
+    else
+        store(to, v, n);
+}
 
 // The first n offsets of a vector's lanes, as uint8 or int32.
 template <class A, class Offset>

@@ -87,8 +87,8 @@ void max_dgrad(const Pool2dParams& g, const ArrayView& dy, const ArrayView& offs
                 const Window column = window_of(columns, q);
                 const int64_t r = taken[q] / g.S - row.first, s = taken[q] % g.S - column.first;
                 if (r < 0 || r >= row.count || s < 0 || s >= column.count) continue;
-                sums[(row.start + r * rows.dilation) * g.W + column.start +
-                     s * columns.dilation] += static_cast<A>(from[q]);
+                sums[(row.start + r * rows.dilation) * g.W + column.start + s * columns.dilation] +=
+                    static_cast<A>(from[q]);
             }
         }
         for (int64_t h = 0; h < g.H; ++h)
@@ -102,8 +102,8 @@ template <class A>
 A added(A a, A b) {
     if constexpr (std::is_integral_v<A>) {
         using Unsigned = std::make_unsigned_t<A>;
-        return static_cast<A>(static_cast<Unsigned>(static_cast<Unsigned>(a) +
-                                                    static_cast<Unsigned>(b)));
+        return static_cast<A>(
+            static_cast<Unsigned>(static_cast<Unsigned>(a) + static_cast<Unsigned>(b)));
     } else {
         return a + b;
     }
@@ -157,8 +157,8 @@ void avg_dgrad(const Pool2dParams& g, const ArrayView& dy, const ArrayView& dx) 
             const Window row = window_of(rows, p);
             for (int64_t q = 0; q < g.Q; ++q) {
                 const Window column = window_of(columns, q);
-                const A share = static_cast<A>(Row<const T>(dy, plane, p)[q]) /
-                                divisor_of<A>(g, row, column);
+                const A share =
+                    static_cast<A>(Row<const T>(dy, plane, p)[q]) / divisor_of<A>(g, row, column);
                 for (int64_t r = 0; r < row.count; ++r)
                     for (int64_t s = 0; s < column.count; ++s)
                         sums[(row.start + r * rows.dilation) * g.W + column.start +

@@ -2,9 +2,9 @@
 //
 // Output q reads pixels q*stride + s*dilation - pad. A sorted row keeps the pixels of equal
 // (w + pad) % stride next to each other: phase f holds pixel i*stride + f - pad at position i. What
-// tap s reads for outputs q, q+1, ... is then phase (s*dilation) % stride from q + s*dilation/stride
-// on. Positions outside the image hold a fill value. The gradient of a row is collected in the same
-// order and put back.
+// tap s reads for outputs q, q+1, ... is then phase (s*dilation) % stride from q +
+// s*dilation/stride on. Positions outside the image hold a fill value. The gradient of a row is
+// collected in the same order and put back.
 #pragma once
 
 #include "cpu/memory.h"
@@ -46,13 +46,14 @@ class SortedRow {
     // Phases are read from position 0 up to `outputs`, rounded up to `lanes`, plus the last tap's.
     SortedRow(const PoolAxis& a, int lanes)
         : a_(a),
-          length_(round_up(std::max(round_up(a.outputs, lanes) + (a.taps - 1) * a.dilation / a.stride,
-                                    (a.size - 1 + a.pad) / a.stride + 1),
-                           lanes)) {}
+          length_(
+              round_up(std::max(round_up(a.outputs, lanes) + (a.taps - 1) * a.dilation / a.stride,
+                                (a.size - 1 + a.pad) / a.stride + 1),
+                       lanes)) {}
 
-    int64_t length() const { return length_; }                   // of a phase
-    int64_t elements() const { return length_ * a_.stride; }     // of all of them
-    int64_t tap(int64_t s) const {                               // where tap s of output 0 is
+    int64_t length() const { return length_; }                // of a phase
+    int64_t elements() const { return length_ * a_.stride; }  // of all of them
+    int64_t tap(int64_t s) const {                            // where tap s of output 0 is
         return s * a_.dilation % a_.stride * length_ + s * a_.dilation / a_.stride;
     }
 
@@ -77,8 +78,9 @@ class SortedRow {
 
     template <class A, class T>
     void unsort(const A* sorted, T* row) const {
-        if (a_.stride == 2 && a_.pad % 2 == 0) {
-            const A *even = sorted + a_.pad / 2, *odd = even + length_;
+        if (a_.stride == 2) {
+            const A* even = sorted + a_.pad % 2 * length_ + a_.pad / 2;
+            const A* odd = sorted + (a_.pad + 1) % 2 * length_ + (a_.pad + 1) / 2;
             const int64_t pairs = a_.size / 2;
             for (int64_t i = 0; i < pairs; ++i) {
                 row[2 * i] = static_cast<T>(even[i]);
@@ -101,8 +103,7 @@ class SortedRow {
 
     // Whether sorted rows stay of about the image's size.
     static bool fits(const PoolAxis& a) {
-        return !a.adaptive && (a.taps - 1) * a.dilation <= 4 * a.size + 1024 &&
-               a.stride <= 64;
+        return !a.adaptive && (a.taps - 1) * a.dilation <= 4 * a.size + 1024 && a.stride <= 64;
     }
 
   private:

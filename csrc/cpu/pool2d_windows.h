@@ -47,7 +47,8 @@ inline Window window_of(const PoolAxis& a, int64_t output) {
     const int64_t first = begin < 0 ? (-begin + a.dilation - 1) / a.dilation : 0;
     const int64_t beyond =
         begin < a.size ? std::min(a.taps, (a.size - 1 - begin) / a.dilation + 1) : 0;
-    const int64_t counted = a.count_pad ? end - begin : std::min(end, a.size) - std::max<int64_t>(begin, 0);
+    const int64_t counted =
+        a.count_pad ? end - begin : std::min(end, a.size) - std::max<int64_t>(begin, 0);
     return {begin + first * a.dilation, first, std::max<int64_t>(beyond - first, 0), counted};
 }
 
@@ -61,6 +62,14 @@ inline std::vector<Window> windows_of(const PoolAxis& a) {
 template <class A>
 A divisor_of(const Pool2dParams& g, const Window& row, const Window& column) {
     return static_cast<A>(g.divisor_override ? *g.divisor_override : row.divisor * column.divisor);
+}
+
+// Whether there is one output, of the whole image.
+inline bool is_global(const Pool2dParams& g) {
+    if (g.P != 1 || g.Q != 1) return false;
+    const PoolAxis rows = along_h(g), columns = along_w(g);
+    return rows.dilation == 1 && columns.dilation == 1 && window_of(rows, 0).count == g.H &&
+           window_of(columns, 0).count == g.W;
 }
 
 // One window that holds a pixel, and the tap that reads it there.

@@ -2,8 +2,9 @@
 //
 // Computes   cpu/resize2d.h: every mode, and the gradients, which are other tables
 // Arrays     contiguous or channels-last, others are copied; halves are widened as they are read
-// Threads    blocks of rows of the output, per image (channels-last: and block of channels) or plane
-// Tiling     rows resampled along the width wait in a ring of workspaces until no output row needs
+// Threads    blocks of rows of the output, per image (channels-last: and block of channels) or
+// plane Tiling     rows resampled along the width wait in a ring of workspaces until no output row
+// needs
 //            them. Channels-last with 2 x 2 taps at most: no workspace, four loads per vector.
 //            One tap without weights (nearest): elements are copied as they are stored
 // Traffic    x read once from memory, y written once; the ring lives in the second-level cache
@@ -60,7 +61,8 @@ int64_t rows_per_task(int64_t images, int64_t P) {
     return (P + wanted - 1) / wanted;
 }
 
-// --- nearest --------------------------------------------------------------------------------------
+// --- nearest
+// --------------------------------------------------------------------------------------
 
 // Elements of `bytes` bytes.
 void copy_pixels(const ResizeAxis& h, const ResizeAxis& w, const Sizes& g, int64_t bytes,
@@ -95,7 +97,8 @@ void copy_pixels(const ResizeAxis& h, const ResizeAxis& w, const Sizes& g, int64
     });
 }
 
-// --- two taps per axis at most, channels-last -----------------------------------------------------
+// --- two taps per axis at most, channels-last
+// -----------------------------------------------------
 
 // U vectors of channels of output (p, q), the last of n channels; `x` is the image.
 template <class T, int U>
@@ -120,26 +123,57 @@ PYCNN_INLINE void blend(const Axis<Accumulation<T>>& h, const Axis<Accumulation<
     for (int u = 0; u < U; ++u) store_some(y + u * L, total[u], n);
 }
 
+// U vectors of channels, the last of n channels; two taps along both axes.
+template <class T, int U>
+PYCNN_INLINE void blend_four(const Axis<Accumulation<T>>& h, const Axis<Accumulation<T>>& w,
+                             const Sizes& g, int64_t p, int64_t q, const T* x, T* y, int n) {
+    using A = Accumulation<T>;
+    constexpr int L = kLanes<A>;
+    const int64_t t = h.begin(p), s = w.begin(q);
+    const T *top = x + h.source[t] * g.W * g.C, *bottom = x + h.source[t + 1] * g.W * g.C;
+    const int64_t left = w.source[s] * g.C, right = w.source[s + 1] * g.C;
+    const Vec<A> up = broadcast<A>(h.weight(t)), down = broadcast<A>(h.weight(t + 1)),
+                 a = broadcast<A>(w.weight(s)), b = broadcast<A>(w.weight(s + 1));
+    for (int u = 0; u < U; ++u) {
+        const auto along = [&](const T* row) {
+            return fma(load_some(row + right + u * L, n), b, load_some(row + left + u * L, n) * a);
+        };
+        const Vec<A> above = along(top), below = along(bottom);
+        store_some(y + u * L, fma(below, down, above * up), n);
+    }
+}
+
 template <class T>
-void blend_channels(const Axis<Accumulation<T>>& h, const Axis<Accumulation<T>>& w,
-                    const Sizes& g, const T* x, T* y) {
+void blend_channels(const Axis<Accumulation<T>>& h, const Axis<Accumulation<T>>& w, const Sizes& g,
+                    const T* x, T* y) {
     constexpr int L = kLanes<Accumulation<T>>;
     const double cost = 0.15 * static_cast<double>(g.Q * g.C);
     parallel_for(g.N * g.P, cost, [&](int64_t np) {
         const T* image = x + np / g.P * g.H * g.W * g.C;
+        const bool two_rows = h.end(np % g.P) - h.begin(np % g.P) == 2;
         for (int64_t q = 0; q < g.Q; ++q) {
             T* to = y + (np * g.Q + q) * g.C;
             int64_t c = 0;
-            for (; c + 4 * L <= g.C; c += 4 * L)
-                blend<T, 4>(h, w, g, np % g.P, q, image + c, to + c, L);
-            for (; c < g.C; c += L)
-                blend<T, 1>(h, w, g, np % g.P, q, image + c, to + c,
-                            static_cast<int>(std::min<int64_t>(L, g.C - c)));
+            const bool four = two_rows && w.end(q) - w.begin(q) == 2;
+            for (; c + 4 * L <= g.C; c += 4 * L) {
+                if (four)
+                    blend_four<T, 4>(h, w, g, np % g.P, q, image + c, to + c, L);
+                else
+                    blend<T, 4>(h, w, g, np % g.P, q, image + c, to + c, L);
+            }
+            for (; c < g.C; c += L) {
+                const int n = static_cast<int>(std::min<int64_t>(L, g.C - c));
+                if (four)
+                    blend_four<T, 1>(h, w, g, np % g.P, q, image + c, to + c, n);
+                else
+                    blend<T, 1>(h, w, g, np % g.P, q, image + c, to + c, n);
+            }
         }
     });
 }
 
-// --- any taps -------------------------------------------------------------------------------------
+// --- any taps
+// -------------------------------------------------------------------------------------
 
 // One row along the width: channels [first, first + channels) of Q pixels.
 template <class T>
@@ -158,14 +192,28 @@ void resample_row(const Axis<Accumulation<T>>& w, const Sizes& g, int64_t first,
         }
 }
 
-// The same with one channel: pixels are neighbours.
-template <class A>
+// The same with one channel: pixels are neighbours. TAPS per output, or as many as there are if 0.
+template <class A, int TAPS>
 void resample_plane_row(const Axis<A>& w, const Sizes& g, const A* x, A* row) {
+    const int64_t* source = w.source;
+    const A* weight = w.weights.data();
     for (int64_t q = 0; q < g.Q; ++q) {
         A sum = 0;
-        for (int64_t s = w.begin(q); s < w.end(q); ++s) sum += x[w.source[s]] * w.weight(s);
+        if constexpr (TAPS > 0) {
+#pragma GCC unroll 4
+            for (int s = 0; s < TAPS; ++s) sum += x[source[q * TAPS + s]] * weight[q * TAPS + s];
+        } else {
+            for (int64_t s = w.begin(q); s < w.end(q); ++s) sum += x[source[s]] * weight[s];
+        }
         row[q] = sum;
     }
+}
+
+// How many taps every output has, 0 where they differ.
+int64_t equal_taps(const ResizeAxis& a) {
+    for (size_t i = 0; i + 1 < a.first.size(); ++i)
+        if (a.first[i + 1] - a.first[i] != a.first[1]) return 0;
+    return a.first.back() == 0 ? 0 : a.first[1];
 }
 
 // Rows resampled along the width, kept until another one takes their place: `span` neighbours.
@@ -173,7 +221,9 @@ template <class A>
 class Ring {
   public:
     Ring(int64_t span, int64_t length)
-        : span_(span), length_(length), rows_(span * length),
+        : span_(span),
+          length_(length),
+          rows_(span * length),
           held_(static_cast<size_t>(span), -1) {}
     // The row of input row h; make(row) fills it where it is not held.
     template <class F>
@@ -202,11 +252,15 @@ int64_t widest(const ResizeAxis& a) {
 }
 
 template <class T>
-void resample(const ResizeAxis& along_h, const Axis<Accumulation<T>>& h,
+void resample(const ResizeAxis& along_h, const ResizeAxis& along_w, const Axis<Accumulation<T>>& h,
               const Axis<Accumulation<T>>& w, const Sizes& g, const T* x, T* y) {
     using A = Accumulation<T>;
     constexpr int64_t L = kLanes<A>, kCache = 512 * 1024;
-    const int64_t span = widest(along_h);
+    const int64_t span = widest(along_h), taps = equal_taps(along_w);
+    const auto plane_row = taps == 1   ? resample_plane_row<A, 1>
+                           : taps == 2 ? resample_plane_row<A, 2>
+                           : taps == 4 ? resample_plane_row<A, 4>
+                                       : resample_plane_row<A, 0>;
     const int64_t fit = kCache / (span * g.Q * static_cast<int64_t>(sizeof(A))) / 64 * 64;
     const int64_t channels = std::min(g.C, std::max<int64_t>(fit, 64));
     const int64_t pieces = (g.C + channels - 1) / channels;
@@ -224,12 +278,12 @@ void resample(const ResizeAxis& along_h, const Axis<Accumulation<T>>& h,
                     const T* from = x + (n * g.H + h.source[t]) * g.W * g.C;
                     if (g.C > 1) return resample_row(w, g, first, some, from, to);
                     if constexpr (std::is_same_v<T, A>) {
-                        resample_plane_row(w, g, from, to);
+                        plane_row(w, g, from, to);
                     } else {
                         for (int64_t i = 0; i < g.W; i += L)
                             store(wide.data() + i,
                                   load_some(from + i, static_cast<int>(std::min(L, g.W - i))));
-                        resample_plane_row(w, g, wide.data(), to);
+                        plane_row(w, g, wide.data(), to);
                     }
                 });
                 const Vec<A> weight = broadcast<A>(h.weight(t));
@@ -305,7 +359,7 @@ void resize2d(const ResizeAxis& along_h, const ResizeAxis& along_w, const ArrayV
         if (g.C >= 8 && two_taps_at_most(along_h) && two_taps_at_most(along_w))
             blend_channels(h, w, g, from.data(), to.data());
         else
-            resample(along_h, h, w, g, from.data(), to.data());
+            resample(along_h, along_w, h, w, g, from.data(), to.data());
         to.finish();
     });
 }

@@ -22,9 +22,7 @@ struct ResizeAxis {
     bool weighted;  // else every weight is 1
 
     int64_t outputs() const { return static_cast<int64_t>(first.size()) - 1; }
-    bool copies() const {
-        return !weighted && source.size() + 1 == first.size() && single;
-    }
+    bool copies() const { return !weighted && source.size() + 1 == first.size() && single; }
     bool single;  // every output has one tap
 };
 

@@ -38,6 +38,7 @@ def unpool(name: str, g: Pool2dGeometry) -> list[Case]:
 CASES = [
     *unpool("2x2", Pool2dGeometry(2, 3, 6, 8, 2, 2, 3, 4, 2, 2)),
     *unpool("odd sizes", Pool2dGeometry(2, 3, 7, 5, 3, 2, 3, 2, 2, 2)),
+    *unpool("33 channels", Pool2dGeometry(2, 33, 6, 8, 2, 2, 3, 4, 2, 2)),
     *unpool("one pixel", Pool2dGeometry(2, 3, 1, 1, 1, 1, 1, 1)),
     *unpool("one row", Pool2dGeometry(2, 3, 1, 17, 1, 2, 1, 8, 1, 2)),
     *unpool("empty batch", Pool2dGeometry(0, 3, 4, 4, 2, 2, 2, 2, 2, 2)),

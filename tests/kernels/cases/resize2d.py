@@ -59,6 +59,10 @@ GEOMETRIES = {
     "bicubic": _sized((2, 3, 5, 7), (9, 4), "bicubic"),
     "bicubic corners": _sized((2, 3, 5, 7), (9, 4), "bicubic", True),
     "bicubic antialiased": _sized((1, 3, 11, 13), (4, 5), "bicubic", False, True),
+    "bilinear channels": _sized((1, 83, 3, 4), (5, 7), "bilinear"),
+    "bicubic channels": _sized((1, 83, 5, 4), (7, 6), "bicubic"),
+    "antialiased rows": _sized((1, 2, 40, 37), (9, 33), "bilinear", False, True),
+    "nearest channels": _sized((2, 17, 3, 4), (7, 6), "nearest"),
     "no batch": _sized((0, 3, 4, 5), (7, 7), "bilinear"),
     "same size": _sized((2, 3, 4, 5), (4, 5), "bilinear"),
 }
