@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch.nn.functional import conv2d, pad
 
@@ -208,6 +210,20 @@ def _epilogue_cases():
         yield case(primitive, "epilogue depthwise", depthwise, draw)
 
 
+def _unread_nan():
+    """What no output reads may hold anything."""
+    g = GEOMETRIES["3x3 unread rows"]
+    read_rows, read_columns = g.P - g.pad_top + 2, g.Q - g.pad_left + 2
+
+    def inputs(draw):
+        x = draw(*g.x_shape)
+        x[:, :, read_rows:] = float("nan")
+        x[:, :, :, read_columns:] = float("nan")
+        return x, draw(*g.w_shape)
+
+    return replace(case("conv2d_fprop", "3x3 unread rows of NaN", g), inputs=inputs)
+
+
 CASES = [
     *(case(primitive, name, g) for primitive in PASSES for name, g in GEOMETRIES.items()),
     *(case(primitive, name, g, large=True) for primitive in PASSES for name, g in LARGE.items()),
@@ -217,4 +233,5 @@ CASES = [
         for name, g in SLOW.items()
     ),
     *_epilogue_cases(),
+    _unread_nan(),
 ]
