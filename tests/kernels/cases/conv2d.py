@@ -203,7 +203,7 @@ def _epilogue_cases():
                 exact = activation in EXACT_ACTIVATIONS
                 yield case(primitive, f"epilogue 3x3 {name}", plain, draw, exact=exact)
         tiles = LARGE["3x3 many tiles"]
-        draw = _epilogue(shape_of(tiles), "silu", *everything)
+        draw = _epilogue(shape_of(tiles), "hardswish", *everything)
         yield case(primitive, "epilogue 3x3 many tiles", tiles, draw, exact=False, large=True)
         depthwise = GEOMETRIES["depthwise"]
         draw = _epilogue(depthwise.x_shape, "relu", *everything)
