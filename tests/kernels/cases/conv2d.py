@@ -142,7 +142,7 @@ LARGE = {
     "tall plane": geometry((1, 3, 41, 37), (5, 3, 3, 3), 2, 1),
     "wide depthwise": geometry((2, 65, 15, 17), (65, 1, 3, 3), 1, 1, groups=65),
     "3x3 tiles and tails": geometry((2, 65, 8, 13), (35, 65, 3, 3), 1, 1),
-    "3x3 many tiles": geometry((3, 18, 29, 30), (33, 18, 3, 3), 1, 1),
+    "3x3 many tiles": geometry((3, 82, 29, 30), (66, 82, 3, 3), 1, 1),
     "3x3 many tiles, few channels": geometry((2, 3, 33, 37), (5, 3, 3, 3), 1, (2, 0, 0, 1)),
     "wide pointwise": geometry((2, 131, 7, 7), (67, 131, 1, 1)),
 }
