@@ -15,9 +15,9 @@
 
 namespace pycnn::PYCNN_ISA::winograd {
 
-constexpr int kOutputs = 4;                         // per direction
+constexpr int kOutputs = 4;  // per direction
 constexpr int kTaps = 3;
-constexpr int kPoints = kOutputs + kTaps - 1;       // also the input pixels that a tile reads
+constexpr int kPoints = kOutputs + kTaps - 1;  // also the input pixels that a tile reads
 constexpr int kProducts = kPoints * kPoints;
 
 constexpr double kA = 11.0 / 16, kB = 3.0 / 2;

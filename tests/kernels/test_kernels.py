@@ -45,7 +45,8 @@ def _check_exact(case, entry, dtype, layouts, request) -> None:
         for layout in layouts:
             outcome = harness.execute(case, entry, problem, layout, device)
             for i, (got, want) in enumerate(zip(outcome.outputs, problem.answers, strict=True)):
-                wrong = harness.mismatch(got, want.astype(got.dtype))
+                allowed = harness.allowed_error(entry, problem, i)
+                wrong = harness.mismatch(got, want.astype(got.dtype), allowed)
                 where = f"output {i} on {device}, {layout[0]} -> {layout[1]}"
                 assert wrong is None, f"{where}: {wrong}\n{harness.reproducer(request)}"
 
@@ -72,6 +73,7 @@ def _check_oracle(case, entry, dtype, layouts, request) -> None:
             for i, (got, want, bound) in enumerate(both):
                 where = f"output {i} on {device}, {layout[0]} -> {layout[1]}"
                 if got.dtype.kind == "f":
+                    bound = np.maximum(bound, harness.allowed_error(entry, problem, i))
                     ratio = harness.error_ratio(got, want, bound)
                     wrong = None if ratio <= 1 else f"error is {ratio:.3g} times what it may be"
                 else:

@@ -234,7 +234,8 @@ def wgrad_im2col(
 def _padded(module: Any, x: Array, g: Conv2dGeometry, dtype: Any) -> Array:
     height, width = g.H + g.pad_top + g.pad_bottom, g.W + g.pad_left + g.pad_right
     padded = module.zeros((g.N, g.C, height, width), dtype)
-    padded[:, :, g.pad_top : g.pad_top + g.H, g.pad_left : g.pad_left + g.W] = x
+    inside = padded[:, :, g.pad_top : g.pad_top + g.H, g.pad_left : g.pad_left + g.W]
+    inside[...] = x[:, :, : inside.shape[2], : inside.shape[3]]  # negative padding cuts x off
     return padded
 
 

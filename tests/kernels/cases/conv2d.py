@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch.nn.functional import conv2d, pad
 
@@ -129,6 +131,11 @@ GEOMETRIES = {
     "padding over filter": geometry((1, 2, 3, 3), (2, 2, 2, 2), (1, 2), (4, 5)),
     "taps that miss": geometry((1, 2, 2, 3), (2, 2, 3, 3), 1, 5, 5),
     "unread border": geometry((1, 2, 8, 9), (2, 2, 3, 3), 3),
+    "3x3 one tile": geometry((2, 5, 6, 6), (7, 5, 3, 3)),
+    "3x3 one past a tile": geometry((1, 2, 5, 3), (3, 2, 3, 3), 1, 1),
+    "3x3 uneven padding": geometry((2, 3, 6, 7), (4, 3, 3, 3), 1, (0, 2, 1, 0)),
+    "3x3 unread rows": geometry((1, 3, 9, 10), (4, 3, 3, 3), 1, (1, -2, 0, -3)),
+    "3x3 wide padding": geometry((1, 2, 3, 4), (3, 2, 3, 3), 1, (4, 3, 5, 4)),
     "no batch": geometry((0, 3, 5, 5), (4, 3, 3, 3), 1, 1),
     "no filters": geometry((2, 3, 5, 5), (0, 3, 3, 3), 1, 1),
     "no channels": geometry((2, 0, 5, 5), (4, 0, 3, 3), 1, 1),
@@ -173,6 +180,9 @@ LARGE = {
     "pointwise, deep wgrad": geometry((5, 15, 31, 29), (16, 15, 1, 1)),
     "filter is the stride, whole tiles": geometry((3, 32, 10, 6), (17, 32, 2, 2), 2),
     "filter is the stride, wide": geometry((1, 21, 12, 9), (35, 21, 4, 3), (4, 3)),
+    "3x3 tiles and tails": geometry((2, 65, 8, 13), (35, 65, 3, 3), 1, 1),
+    "3x3 many tiles": geometry((3, 82, 29, 30), (66, 82, 3, 3), 1, 1),
+    "3x3 many tiles, few channels": geometry((2, 3, 33, 37), (5, 3, 3, 3), 1, (2, 0, 0, 1)),
     "wide pointwise": geometry((2, 131, 7, 7), (67, 131, 1, 1)),
 }
 
@@ -182,6 +192,8 @@ SLOW = {
     "VGG 14x14": geometry((1, 256, 14, 14), (512, 256, 3, 3), 1, 1),
     "ResNet stem": geometry((1, 3, 112, 112), (64, 3, 7, 7), 2, 3),
     "more pixels than a grid axis": geometry((1, 1, 300, 301), (2, 1, 3, 3), 1, 1),
+    "VGG 56x56": geometry((1, 256, 56, 56), (128, 256, 3, 3), 1, 1),
+    "3x3 many filters": geometry((1, 200, 13, 20), (300, 200, 3, 3), 1, 1),
     "many images": geometry((130, 3, 8, 8), (8, 3, 3, 3), 1, 1),
     "ResNeXt 32 groups": geometry((1, 128, 14, 14), (128, 4, 3, 3), 1, 1, groups=32),
 }
@@ -215,12 +227,12 @@ def _epilogue_cases():
         ("residual", None, ("residual",)),
         *((f"all {name}", name, everything) for name in (None, *ACTIVATIONS)),
     ]
-    for primitive, shape in (
-        ("conv2d_fprop", _EPILOGUED.y_shape),
-        ("conv2d_dgrad", _EPILOGUED.x_shape),
+    for primitive, shape_of in (
+        ("conv2d_fprop", lambda g: g.y_shape),
+        ("conv2d_dgrad", lambda g: g.x_shape),
     ):
         for name, activation, parts in variants:
-            draw = _epilogue(shape, activation, *parts)
+            draw = _epilogue(shape_of(_EPILOGUED), activation, *parts)
             exact = activation in EXACT_ACTIVATIONS
             yield case(primitive, f"epilogue {name}", _EPILOGUED, draw, exact=exact)
         for name in ("pointwise", "pointwise stride 2", "filter under the stride"):
@@ -230,9 +242,32 @@ def _epilogue_cases():
             yield case(primitive, f"epilogue {name}", g, draw)
             draw = _epilogue(g_shape, "silu", "bias")
             yield case(primitive, f"epilogue silu {name}", g, draw, exact=False)
+        plain = GEOMETRIES["3x3 uneven padding"]
+        for name, activation, parts in variants:
+            if name in ("bias", "residual", "all relu", "all gelu"):
+                draw = _epilogue(shape_of(plain), activation, *parts)
+                exact = activation in EXACT_ACTIVATIONS
+                yield case(primitive, f"epilogue 3x3 {name}", plain, draw, exact=exact)
+        tiles = LARGE["3x3 many tiles"]
+        draw = _epilogue(shape_of(tiles), "hardswish", *everything)
+        yield case(primitive, "epilogue 3x3 many tiles", tiles, draw, exact=False, large=True)
         depthwise = GEOMETRIES["depthwise"]
         draw = _epilogue(depthwise.x_shape, "relu", *everything)
         yield case(primitive, "epilogue depthwise", depthwise, draw)
+
+
+def _unread_nan():
+    """What no output reads may hold anything."""
+    g = GEOMETRIES["3x3 unread rows"]
+    read_rows, read_columns = g.P - g.pad_top + 2, g.Q - g.pad_left + 2
+
+    def inputs(draw):
+        x = draw(*g.x_shape)
+        x[:, :, read_rows:] = float("nan")
+        x[:, :, :, read_columns:] = float("nan")
+        return x, draw(*g.w_shape)
+
+    return replace(case("conv2d_fprop", "3x3 unread rows of NaN", g), inputs=inputs)
 
 
 CASES = [
@@ -244,4 +279,5 @@ CASES = [
         for name, g in SLOW.items()
     ),
     *_epilogue_cases(),
+    _unread_nan(),
 ]
