@@ -15,16 +15,14 @@
 
 namespace pycnn {
 
-PYCNN_PER_ISA(void conv2d_fprop_naive(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
-                                      const ArrayView& y, const EpilogueView& epilogue);
-              void conv2d_dgrad_naive(const Conv2dParams& p, const ArrayView& dy,
-                                      const ArrayView& w, const ArrayView& dx,
-                                      const EpilogueView& epilogue);
-              void conv2d_wgrad_naive(const Conv2dParams& p, const ArrayView& x,
-                                      const ArrayView& dy, const ArrayView& dw,
-                                      const EpilogueView& epilogue);
-              void conv2d_wgrad_direct(const Conv2dParams& p, const ArrayView& x,
-                                       const ArrayView& dy, const ArrayView& dw,
-                                       const EpilogueView& epilogue);)
+PYCNN_PER_ISA(
+    void conv2d_fprop_naive(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
+                            const ArrayView& y, const EpilogueView& epilogue);
+    void conv2d_dgrad_naive(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
+                            const ArrayView& dx, const EpilogueView& epilogue);
+    void conv2d_wgrad_naive(const Conv2dParams& p, const ArrayView& x, const ArrayView& dy,
+                            const ArrayView& dw, const EpilogueView& epilogue);
+    void conv2d_wgrad_direct(const Conv2dParams& p, const ArrayView& x, const ArrayView& dy,
+                             const ArrayView& dw, const EpilogueView& epilogue);)
 
 }  // namespace pycnn

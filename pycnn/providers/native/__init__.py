@@ -4,4 +4,4 @@ Each module registers one family, with the algorithms of a primitive special bef
 the order in which they are tried.
 """
 
-from . import conv2d_wgrad, conv2d_naive
+from . import conv2d_wgrad, conv2d_naive  # noqa: I001
