@@ -18,7 +18,7 @@
 // Numerics   a sum per block, then the blocks, then the threads' shares in order: deterministic for
 //            a given number of threads
 // Refuses    nothing
-// Source     Georganas et al. 2018, arXiv:1808.05567, section II-J (the update pass)
+// Source     Georganas et al. 2018, arXiv:1808.05567 (the weight-update pass)
 #include "cpu/conv2d.h"
 #include "cpu/conv2d_wgrad_pack.h"
 #include "cpu/conv2d_wgrad_tile.h"
