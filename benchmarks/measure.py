@@ -24,6 +24,7 @@ _MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
     "MALLOC_TOP_PAD_": str(1 << 28),
 }
+_SPIN = 0.006  # seconds after which OpenMP's idle threads have gone to sleep
 _BUSY = 0.15  # the share of one core's time that others may use on a machine called idle
 
 
@@ -48,17 +49,24 @@ def times_of(samples: Sequence[float]) -> Times:
 
 
 def interleaved(functions: dict[str, Callable[[], Any]], seconds: float) -> dict[str, Times]:
-    """Call all functions in turn for `seconds` each, at least five times after two to warm up."""
+    """Call all functions in turn, `seconds` for each, at least five rounds of three calls.
+
+    A turn begins with a pause and a call that is not timed: the threads of the one before spin on
+    their cores for milliseconds, and its data leave the caches."""
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         function()
-        function()
     end = time.perf_counter() + seconds * len(functions)
-    while time.perf_counter() < end or len(next(iter(samples.values()))) < 5:
+    rounds = 0
+    while time.perf_counter() < end or rounds < 5:
+        rounds += 1
         for name, function in functions.items():
-            start = time.perf_counter()
+            time.sleep(_SPIN)
             function()
-            samples[name].append(time.perf_counter() - start)
+            for _ in range(3):
+                start = time.perf_counter()
+                function()
+                samples[name].append(time.perf_counter() - start)
     return {name: times_of(values) for name, values in samples.items()}
 
 

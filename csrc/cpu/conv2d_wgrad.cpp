@@ -7,17 +7,18 @@
 // Threads    shares of the output pixels (each sums a dw of its own, added up in order), of the
 //            filters and of the channels: whichever combination a cost model finds the quickest
 // Tiling     registers: 14 x 2 vectors of dw (6 x 2 without AVX-512). Loops, from outside: a block
-//            of about 128 output pixels; a panel of vectors, which with its halo fits in the first
-//            cache; the broadcast values, the block's whole dy or x, in the second; the taps; the
-//            pixels. Two roles: with many input channels a vector holds channels, and tiles are
-//            rows of dw; with few (a stem) it holds filters, and a filter row's S * C values, next
-//            to each other in the packed x, are the broadcast ones.
-// Traffic    x and dy are packed once per block, x with its halo (1.3 to 2 times); dw is read and
-//            written once per block: 8 bytes for 2 * 128 FLOP
+//            of about 224 output pixels; a panel of vectors, nearby with its halo (the first cache
+//            and a stream from the second); the broadcast values, the block's whole dy or x, in the
+//            second; the taps; the pixels. Two roles: with many input channels a vector holds
+//            channels, and tiles are rows of dw; with few (a stem) it holds filters, and a filter
+//            row's S * C values, next to each other in the packed x, are the broadcast ones.
+// Traffic    x and dy are packed once per block, x with its halo (1.3 to 2 times), and the next
+//            block's are fetched while this one's are used; dw is read and written once per block:
+//            8 bytes for 2 * 224 FLOP
 // Numerics   a sum per block, then the blocks, then the threads' shares in order: deterministic for
 //            a given number of threads
 // Refuses    nothing
-// Source     Georganas et al. 2018, arXiv:1808.05567, section II-J (the update pass)
+// Source     Georganas et al. 2018, arXiv:1808.05567 (the weight-update pass)
 #include "cpu/conv2d.h"
 #include "cpu/conv2d_wgrad_pack.h"
 #include "cpu/conv2d_wgrad_tile.h"

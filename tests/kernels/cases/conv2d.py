@@ -196,6 +196,13 @@ LARGE = {
     "uneven stride and dilation": geometry(
         (3, 5, 23, 31), (19, 5, 3, 4), (2, 3), (3, 2, 1, 4), (3, 2)
     ),
+    "blocks of a wide plane": geometry((2, 33, 9, 66), (15, 33, 3, 3), 1, 1),
+    "blocks of images": geometry((131, 20, 3, 2), (29, 20, 3, 3), 1, 1),
+    "blocks of a stem": geometry((3, 3, 21, 131), (33, 3, 7, 7), 2, 3),
+    "blocks in groups": geometry((2, 36, 20, 21), (34, 18, 3, 3), (1, 2), 1, groups=2),
+    "dilated stem": geometry((2, 3, 19, 22), (17, 3, 3, 3), (1, 2), 2, 2),
+    "wide stride over filter": geometry((2, 17, 31, 33), (15, 17, 1, 2), (3, 4), (0, 1)),
+    "wide far taps": geometry((3, 17, 25, 26), (4, 17, 2, 2), 1, (3, 0), (20, 21)),
 }
 
 SLOW = {
