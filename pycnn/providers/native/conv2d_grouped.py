@@ -17,4 +17,11 @@ def _refuses(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | No
     return refuses_tiles(g)
 
 
-register_conv2d("grouped", _refuses, _refuses, _refuses)
+def _slower(geometry: Conv2dGeometry, operands: Any) -> str | None:
+    channels = geometry.C // geometry.G
+    if channels >= 16:
+        return f"{channels} channels per group fill the vectors of the general kernels"
+    return None
+
+
+register_conv2d("grouped", _refuses, _refuses, _refuses, _slower)
