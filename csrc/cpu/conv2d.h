@@ -28,14 +28,5 @@ PYCNN_PER_ISA(Conv2dPass conv2d_dgrad_pixel_shuffle;)
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_direct, conv2d_dgrad_direct, conv2d_wgrad_direct;)
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_im2col, conv2d_dgrad_im2col, conv2d_wgrad_im2col;)
 PYCNN_PER_ISA(Conv2dPass conv2d_fprop_naive, conv2d_dgrad_naive, conv2d_wgrad_naive;)
-PYCNN_PER_ISA(
-    void conv2d_fprop_naive(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
-                            const ArrayView& y, const EpilogueView& epilogue);
-    void conv2d_dgrad_naive(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
-                            const ArrayView& dx, const EpilogueView& epilogue);
-    void conv2d_wgrad_naive(const Conv2dParams& p, const ArrayView& x, const ArrayView& dy,
-                            const ArrayView& dw, const EpilogueView& epilogue);
-    void conv2d_wgrad_direct(const Conv2dParams& p, const ArrayView& x, const ArrayView& dy,
-                             const ArrayView& dw, const EpilogueView& epilogue);)
 
 }  // namespace pycnn
