@@ -1,7 +1,7 @@
 // Convolution with 1x1 filters and no padding: a matrix product over the pixels.
 //
-// Computes   fprop y[n,k,p,q] = sum_c x[n, c, p*stride_h, q*stride_w] * w[k,c], dgrad and wgrad of
-// it Arrays     channels-last: (N*P*Q, C) x (C, K), the pixels that a stride skips stepped over;
+// Computes   fprop y[n,k,p,q] = sum_c x[n, c, p*stride_h, q*stride_w] * w[k,c], and its gradients
+// Arrays     channels-last: (N*P*Q, C) x (C, K), the pixels that a stride skips stepped over;
 //            contiguous: for each image (K, C) x (C, P*Q). Inputs of either are read where they
 //            lie, whatever the output's layout; halves and outputs of other layouts go through
 //            copies

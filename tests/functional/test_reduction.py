@@ -64,7 +64,9 @@ def test_zero_dimensional():
 def test_dtypes(op, dtype):
     a = (fresh(6, 50) * 0.5 + 1).astype(pycnn.dtypes.as_dtype(dtype))
     ours = getattr(pycnn, op)(pycnn.from_numpy(a), 1)
-    assert_equal(ours, getattr(torch, op)(to_torch(a), 1), TOLERANCE[dtype], TOLERANCE[dtype], op)
+    # the truth: PyTorch rounds every product of halves
+    truth = getattr(torch, op)(to_torch(a).double(), 1).to(to_torch(a).dtype)
+    assert_equal(ours, truth, TOLERANCE[dtype], TOLERANCE[dtype], op)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64"])

@@ -9,8 +9,8 @@ from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
 from ...dispatch import Epilogue, refuses_nothing, register
 from ...geometry import Conv2dGeometry
+from .refusals import Refuses, floating_only
 
-Refuses = Callable[[Any, Any, Any], str | None]
 Slower = Callable[[Any, Any], str | None]
 
 
@@ -30,6 +30,7 @@ def register_conv2d(
     }
     for primitive, (refuses, kernel) in passes.items():
         if refuses is not None:
+            refuses = floating_only(refuses)
             launch = _with_epilogue if primitive != "conv2d_wgrad" else _without_epilogue
             register(primitive, "native", algorithm, refuses, devices=("cpu",), slower=slower)(
                 launch(kernel, algorithm)

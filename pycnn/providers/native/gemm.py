@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import Epilogue, register
+from ...dispatch import Epilogue, refuses_nothing, register
 from ...geometry import GemmGeometry
+from .refusals import floating_only
 
 
 def _algorithm(name: str) -> Callable[..., None]:
@@ -20,4 +21,6 @@ def _algorithm(name: str) -> Callable[..., None]:
 
 
 for _name in ("tiled", "naive"):
-    register("gemm", "native", _name, devices=("cpu",))(_algorithm(_name))
+    register("gemm", "native", _name, floating_only(refuses_nothing), devices=("cpu",))(
+        _algorithm(_name)
+    )

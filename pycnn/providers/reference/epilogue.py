@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ...array import Array
 from ...dispatch import Epilogue
 from .activation import ACTIVATION_FORWARD
@@ -28,6 +30,7 @@ def store(xp: Any, acc: Array, out: Array, epilogue: Epilogue | None, channel: i
         if residual is not None:
             acc += residual
         if epilogue.activation is not None:
-            acc = ACTIVATION_FORWARD[epilogue.activation](xp, acc)
+            with np.errstate(all="ignore"):  # an exponential may well overflow
+                acc = ACTIVATION_FORWARD[epilogue.activation](xp, acc)
     if acc is not out:
         out[...] = acc
