@@ -1,0 +1,52 @@
+"""`with pycnn.using("native")` runs every primitive: no case of a floating dtype is refused by all
+of its kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pycnn
+from pycnn import array, dispatch
+from pycnn.config import native_status
+
+from . import harness
+from .cases import CASES
+from .harness import Case
+
+pytestmark = pytest.mark.skipif(native_status()[0] is None, reason=native_status()[1])
+
+_FLOAT_CASES = [case for case in CASES if set(case.dtypes) & set(harness.FLOATS)]
+
+
+@pytest.mark.parametrize("case", _FLOAT_CASES, ids=str)
+def test_some_native_kernel_takes_it(case: Case) -> None:
+    entries = [
+        e
+        for e in dispatch.entries(case.primitive)
+        if e.provider == "native" and e.algorithm != "naive"
+    ]
+    for dtype in set(case.dtypes) & set(harness.FLOATS):
+        draw = harness.integer_problem if case.exact else harness.real_problem
+        problem = draw(case, dtype)
+        operands = tuple(array.describe(a) for a in problem.inputs if a is not None)
+        epilogue = None if problem.epilogue is None else problem.epilogue.describe()
+        reasons = [e.refuses(case.geometry, operands, epilogue) for e in entries]
+        assert None in reasons, f"{dtype}: {reasons}"
+
+
+@pytest.mark.parametrize("name", ["resnet18", "xception", "vgg16", "lenet5"])
+def test_a_network_trains_on_native_kernels_alone(name: str) -> None:
+    make = getattr(pycnn.models, name)
+    net = make() if name == "lenet5" else make(width=0.125)
+    channels, size = (1, 32) if name == "lenet5" else (3, 64)
+    x = pycnn.randn(2, channels, size, size)
+    optimizer = pycnn.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+    with pycnn.using("native"), pycnn.trace() as trace:
+        y = net(x)
+        loss = pycnn.functional.cross_entropy(y, pycnn.tensor(np.array([1, 3])))
+        loss.backward()
+        optimizer.step()
+    providers = {r.provider for r in trace.records}
+    assert providers <= {"native", "array"}
+    assert all(p.grad is not None for p in net.parameters())
