@@ -500,9 +500,10 @@ def parameters(
     cases: list[Case],
     wanted: Callable[[Case], bool] = lambda case: True,
     every_dtype: bool = True,
+    every_configuration: bool = True,
 ) -> list[Any]:
-    """pytest parameters (case, entry, dtype) over every kernel in the table, in each configuration:
-    those beside the first are slow tests."""
+    """pytest parameters (case, kernel, dtype) over every kernel in the table, in each configuration
+    or its usual one: those beside the usual one are slow tests."""
     params = []
     for case in cases:
         if not wanted(case):
@@ -510,12 +511,29 @@ def parameters(
         for entry in dispatch.entries(case.primitive):
             if case.large and entry.algorithm == "naive":
                 continue
-            for i, kernel in enumerate(kernels(entry)):
-                for dtype in case.dtypes if every_dtype else case.dtypes[:1]:
+            dtypes_run = case.dtypes if every_dtype else case.dtypes[:1]
+            dtypes_run = [dtype for dtype in dtypes_run if not _another_kernels(case, entry, dtype)]
+            for i, kernel in enumerate(
+                kernels(entry) if every_configuration else kernels(entry)[:1]
+            ):
+                for dtype in dtypes_run:
                     marks = [pytest.mark.slow] if case.slow or i > 0 else []
                     name = f"{case}-{kernel.name}-{dtype}"
                     params.append(pytest.param(case, kernel, dtype, id=name, marks=marks))
     return params
+
+
+def _another_kernels(case: Case, entry: dispatch.Entry, dtype: str) -> bool:
+    """Whether a convolution is for other algorithms, in whatever layout; test_native_is_complete.py
+    holds that one takes it."""
+    if not case.primitive.startswith("conv2d"):
+        return False
+    for layout in (array.contiguous_format, array.channels_last):
+        last = layout == array.channels_last
+        operand = array.Operand(dtypes.as_dtype(dtype), 4, layout, not last, last, True)
+        if entry.refuses(case.geometry, (operand, operand), None) is None:
+            return False
+    return True
 
 
 def reproducer(request: pytest.FixtureRequest) -> str:

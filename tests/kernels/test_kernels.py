@@ -32,7 +32,10 @@ def test_exact(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureReq
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case, entry, dtype", harness.parameters(_SMALL, lambda case: case.exact))
+@pytest.mark.parametrize(
+    "case, entry, dtype",
+    harness.parameters(_SMALL, lambda case: case.exact, every_configuration=False),
+)
 def test_exact_in_every_layout(
     case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
@@ -57,7 +60,9 @@ def test_oracle(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRe
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case, entry, dtype", harness.parameters(_SMALL))
+@pytest.mark.parametrize(
+    "case, entry, dtype", harness.parameters(_SMALL, every_configuration=False)
+)
 def test_oracle_in_every_layout(
     case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
@@ -87,7 +92,9 @@ def test_canary(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRe
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case, entry, dtype", harness.parameters(_SMALL))
+@pytest.mark.parametrize(
+    "case, entry, dtype", harness.parameters(_SMALL, every_configuration=False)
+)
 def test_canary_in_every_layout(
     case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
