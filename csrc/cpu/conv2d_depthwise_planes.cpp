@@ -30,42 +30,57 @@ PYCNN_INLINE void every_second(V a, V b, V& even, V& odd, std::index_sequence<kL
     odd = __builtin_shufflevector(a, b, (2 * static_cast<int>(kLane) + 1)...);
 }
 
+template <class T, class Stored>
+PYCNN_INLINE Vec<T> load_some(const Stored* from, int64_t n) {
+    return n >= kLanes<T> ? load(from) : n > 0 ? load(from, static_cast<int>(n)) : zero<T>();
+}
+template <class T, class Stored>
+PYCNN_INLINE void store_some(Stored* to, Vec<T> v, int64_t n) {
+    if (n >= kLanes<T>)
+        store(to, v);
+    else if (n > 0)
+        store(to, v, static_cast<int>(n));
+}
+
 // to[p][i] = from[p + i * phases] for p < phases, as far as there are `count` elements.
 template <class T, class Stored>
 void split(const Stored* from, int64_t count, int64_t phases, T* to, int64_t to_step) {
     constexpr int n = kLanes<T>;
-    int64_t i = 0;
     if (phases == 1) {
-        for (; i + n <= count; i += n) store(to + i, load(from + i));
-        if (i < count)
-            store(to + i, load(from + i, static_cast<int>(count - i)), static_cast<int>(count - i));
-        return;
-    }
-    if (phases == 2)
-        for (; i + 2 * n <= count; i += 2 * n) {
+        for (int64_t i = 0; i < count; i += n)
+            store_some<T>(to + i, load_some<T>(from + i, count - i), count - i);
+    } else if (phases == 2) {
+        for (int64_t i = 0; i < count; i += 2 * n) {
+            const int64_t rest = count - i;
             Vec<T> even, odd;
-            every_second(load(from + i), load(from + i + n), even, odd,
-                         std::make_index_sequence<n>{});
-            store(to + i / 2, even);
-            store(to + to_step + i / 2, odd);
+            every_second(load_some<T>(from + i, rest), load_some<T>(from + i + n, rest - n), even,
+                         odd, std::make_index_sequence<n>{});
+            store_some<T>(to + i / 2, even, (rest + 1) / 2);
+            store_some<T>(to + to_step + i / 2, odd, rest / 2);
         }
-    for (; i < count; ++i) to[i % phases * to_step + i / phases] = static_cast<T>(from[i]);
+    } else {
+        for (int64_t p = 0; p < phases; ++p)
+            for (int64_t i = p; i < count; i += phases)
+                to[p * to_step + i / phases] = static_cast<T>(from[i]);
+    }
 }
 
-// to[p + i * phases] = from[p][i] for i < count: of every phase, or one more of the first ones.
+// to[p + i * phases] = from[p][i], `count` elements.
 template <class T>
 void join(const T* from, int64_t from_step, int64_t phases, T* to, int64_t count) {
     constexpr int n = kLanes<T>;
-    int64_t i = 0;
-    if (phases == 2)
-        for (; i + 2 * n <= count; i += 2 * n) {
+    if (phases == 2) {
+        for (int64_t i = 0; i < count; i += 2 * n) {
             Vec<T> low, high;
             interleave(load(from + i / 2), load(from + from_step + i / 2), low, high,
                        std::make_index_sequence<n>{});
-            store(to + i, low);
-            store(to + i + n, high);
+            store_some<T>(to + i, low, count - i);
+            store_some<T>(to + i + n, high, count - i - n);
         }
-    for (; i < count; ++i) to[i] = from[i % phases * from_step + i / phases];
+        return;
+    }
+    for (int64_t p = 0; p < phases; ++p)
+        for (int64_t i = p; i < count; i += phases) to[i] = from[p * from_step + i / phases];
 }
 
 // sums[k] = the sum over the taps of filter[t] * in[offset[t] + k], for k < length rounded up to a
@@ -94,6 +109,39 @@ void correlate(const T* in, const int64_t* offset, const T* filter, int64_t taps
     }
 }
 
+// Lane i of the result is lane i + kShift of a and b, one after the other.
+template <int kShift, class V, size_t... kLane>
+PYCNN_INLINE V shifted(V a, V b, std::index_sequence<kLane...>) {
+    return __builtin_shufflevector(a, b, (static_cast<int>(kLane) + kShift)...);
+}
+
+// kRows rows of outputs of a 3x3 filter on a tile with whole vectors in a row: each input vector is
+// read once and shifted in registers.
+template <int kRows, class T>
+void correlate_3x3(const T* in, const T* filter, T* sums, int64_t pitch, int64_t columns) {
+    constexpr int n = kLanes<T>;
+    constexpr auto kAll = std::make_index_sequence<n>{};
+    Vec<T> tap[9];
+    for (int t = 0; t < 9; ++t) tap[t] = broadcast<T>(filter[t]);
+    for (int64_t k = 0; k < columns; k += n) {
+        Vec<T> acc[kRows]{};
+#pragma GCC unroll 8
+        for (int row = 0; row < kRows + 2; ++row) {
+            const T* from = in + row * pitch + k;
+            const Vec<T> first = load(from), next = load(from + n);
+            const Vec<T> v[3] = {first, shifted<1>(first, next, kAll),
+                                 shifted<2>(first, next, kAll)};
+#pragma GCC unroll 3
+            for (int r = 0; r < 3; ++r)
+                if (row >= r && row - r < kRows)
+#pragma GCC unroll 3
+                    for (int s = 0; s < 3; ++s)
+                        acc[row - r] = fma(v[s], tap[3 * r + s], acc[row - r]);
+        }
+        for (int i = 0; i < kRows; ++i) store(sums + i * pitch + k, acc[i]);
+    }
+}
+
 // The outputs [i, i + rows) down of one phase, all across, and where their taps lie in the tile.
 template <class T>
 struct Phase {
@@ -106,6 +154,8 @@ template <class T>
 struct Band {
     Window window;
     int64_t row_phases, column_phases, pitch, phase_step, size;
+    int64_t sums_step;  // from the sums of a phase across to the next's
+    bool in_vectors;    // a 3x3 filter, and rows of whole vectors
     std::vector<Phase<T>> phases;
 
     Band(const Gathers& gathers, int64_t S, int64_t top, int64_t bottom) {
@@ -124,6 +174,9 @@ struct Band {
         window.rows = low < high ? high - low : 1;
         pitch = ceil_div(window.columns, column_phases);
         for (const GatherAxis& across : gathers.across) pitch = std::max(pitch, across.count);
+        in_vectors = gathers.down.size() == 1 && gathers.across.size() == 1 &&
+                     three_in_a_row(first_down) && three_in_a_row(first_across);
+        if (in_vectors) pitch = ceil_div(pitch, kLanes<T>) * kLanes<T>;
         phase_step = ceil_div(window.rows, row_phases) * pitch;
         constexpr int64_t kSlack = kBlock * kLanes<T>;
         size = row_phases * column_phases * phase_step + kSlack;
@@ -153,7 +206,9 @@ struct Band {
         return (row % row_phases * column_phases + column % column_phases) * phase_step +
                row / row_phases * pitch + column / column_phases;
     }
-    int64_t sums_step;  // from the sums of a phase across to the next's
+    static bool three_in_a_row(const GatherAxis& a) {
+        return a.taps == 3 && a.stride == 1 && a.dilation == 1;
+    }
 };
 
 template <class T, class Stored>
@@ -192,33 +247,30 @@ class Planes {
     }
 
   private:
-    // Rows [top, bottom) of `count` planes.
+    // Rows [top, bottom) of `count` planes. Of small planes a few at a time go through each step:
+    // a load that spans what two stores have just written waits for them.
     void one_band(int64_t top, int64_t bottom, int64_t plane, int64_t count) const {
+        constexpr int64_t kTogether = 4096;  // elements
         const Band<T> band(gathers_, g_.S, top, bottom);
-        const Buffer<T> tile(band.size);
-        std::fill(tile.data(), tile.data() + band.size, T{0});  // the padding stays
         const auto across = static_cast<int64_t>(gathers_.across.size());
-        const Buffer<T> sums(across * band.sums_step), line(out_.shape[3] + 2 * kLanes<T>);
-        std::vector<T> filter(static_cast<size_t>(g_.R * g_.S));
-        for (; count > 0; ++plane, --count) {
-            read(band, plane, tile.data());
-            const int64_t n = plane / g_.C, c = plane % g_.C;
+        const int64_t most = std::clamp<int64_t>(kTogether / band.size, 1, count);
+        const int64_t sums_size = across * band.sums_step;
+        const Buffer<T> tiles(most * band.size), sums(most * sums_size);
+        const Buffer<T> line(out_.shape[3] + 2 * kLanes<T>), filter(g_.R * g_.S);
+        std::fill(tiles.data(), tiles.data() + most * band.size, T{0});  // the padding stays
+        for (int64_t done = 0; done < count; done += most) {
+            const int64_t some = std::min(most, count - done), first = plane + done;
+            for (int64_t i = 0; i < some; ++i) read(band, first + i, tiles.data() + i * band.size);
             for (size_t d = 0; d < gathers_.down.size(); ++d) {
                 const Phase<T>* phases = &band.phases[d * static_cast<size_t>(across)];
-                if (phases[0].rows <= 0) continue;
-                for (int64_t a = 0; a < across; ++a)
-                    sum(phases[a], c, band.pitch, tile.data(), filter.data(),
-                        sums.data() + a * band.sums_step);
-                const GatherAxis& down = gathers_.down[d];
-                for (int64_t i = 0; i < phases[0].rows; ++i) {
-                    const T* from = sums.data() + i * band.pitch;
-                    if (across > 1) {
-                        join(from, band.sums_step, across, line.data(), out_.shape[3]);
-                        from = line.data();
-                    }
-                    const int64_t h = down.first + (phases[0].i + i) * down.step;
-                    write(n, c, h, from);
-                }
+                if (phases->rows <= 0) continue;
+                for (int64_t i = 0; i < some; ++i)
+                    for (int64_t a = 0; a < across; ++a)
+                        sum(band, phases[a], (first + i) % g_.C, tiles.data() + i * band.size,
+                            filter.data(), sums.data() + i * sums_size + a * band.sums_step);
+                for (int64_t i = 0; i < some; ++i)
+                    write_rows(band, gathers_.down[d], *phases, first + i,
+                               sums.data() + i * sums_size, line.data());
             }
         }
     }
@@ -246,7 +298,7 @@ class Planes {
         }
     }
 
-    void sum(const Phase<T>& phase, int64_t c, int64_t pitch, const T* tile, T* filter,
+    void sum(const Band<T>& band, const Phase<T>& phase, int64_t c, const T* tile, T* filter,
              T* sums) const {
         const auto taps = static_cast<int64_t>(phase.taps.size());
         const auto* w = static_cast<const Stored*>(w_.data) + c * w_.strides[0];
@@ -254,11 +306,35 @@ class Planes {
             const int64_t tap = phase.taps[static_cast<size_t>(t)];
             filter[t] = static_cast<T>(w[tap / g_.S * w_.strides[2] + tap % g_.S * w_.strides[3]]);
         }
-        const int64_t length = (phase.rows - 1) * pitch + phase.columns;
+        if (band.in_vectors) {
+            constexpr int kRows = 4;
+            int64_t i = 0;
+            for (; i + kRows <= phase.rows; i += kRows)
+                correlate_3x3<kRows>(tile + i * band.pitch, filter, sums + i * band.pitch,
+                                     band.pitch, phase.columns);
+            for (; i < phase.rows; ++i)
+                correlate_3x3<1>(tile + i * band.pitch, filter, sums + i * band.pitch, band.pitch,
+                                 phase.columns);
+            return;
+        }
+        const int64_t length = (phase.rows - 1) * band.pitch + phase.columns;
         if (taps == 9)
             correlate<9>(tile, phase.offsets.data(), filter, taps, sums, length);
         else
             correlate<0>(tile, phase.offsets.data(), filter, taps, sums, length);
+    }
+
+    void write_rows(const Band<T>& band, const GatherAxis& down, const Phase<T>& phase,
+                    int64_t plane, const T* sums, T* line) const {
+        const auto across = static_cast<int64_t>(gathers_.across.size());
+        for (int64_t i = 0; i < phase.rows; ++i) {
+            const T* from = sums + i * band.pitch;
+            if (across > 1) {
+                join(from, band.sums_step, across, line, out_.shape[3]);
+                from = line;
+            }
+            write(plane / g_.C, plane % g_.C, down.first + (phase.i + i) * down.step, from);
+        }
     }
 
     void write(int64_t n, int64_t c, int64_t h, const T* sums) const {

@@ -367,15 +367,14 @@ struct PartialSums {
     }
 };
 
-// Runs kernel(x's tile, dy's tile, vectors in them, sums of the first) for every band of rows. dy's
-// columns are rounded up to whole blocks, with zeros. The kernel adds to the sums.
+// Runs kernel(x's tile, dy's tile, vectors in them, sums of the first) for every band of rows. The
+// kernel adds to the sums.
 template <class T, class Stored, class Kernel>
 PartialSums<T> tiled_wgrad(const Conv2dParams& g, const ArrayView& x, const ArrayView& dy,
-                           int64_t unit, int64_t length, int64_t block, double cost,
-                           const Kernel& kernel) {
+                           int64_t unit, int64_t length, double cost, const Kernel& kernel) {
     constexpr int kCount = kLanes<T>;
     const int64_t vectors = (g.C + kCount - 1) / kCount;
-    const int64_t outputs = ceil_div(g.Q, block) * block;
+    const int64_t outputs = g.Q;
     const int64_t columns = (outputs - 1) * g.stride_w + (g.S - 1) * g.dilation_w + 1;
     const auto read = [&](int64_t rows) {
         return (rows - 1) * g.stride_h + (g.R - 1) * g.dilation_h + 1;
