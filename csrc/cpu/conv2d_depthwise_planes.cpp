@@ -189,7 +189,7 @@ struct Band {
                     for (int64_t s = 0; s < across.taps; ++s) {
                         const int64_t row = down.at(i) - window.row + r * down.dilation;
                         const int64_t column = across.at(0) - window.column + s * across.dilation;
-                        phase.offsets.push_back(at(row, column));
+                        phase.offsets.push_back(row_at(row) + column_at(column));
                         phase.taps.push_back((down.first_tap + r * down.tap_step) * S +
                                              across.first_tap + s * across.tap_step);
                     }
@@ -201,10 +201,13 @@ struct Band {
     static int64_t first(const GatherAxis& down, int64_t h) {
         return std::clamp<int64_t>(ceil_div(h - down.first, down.step), 0, down.count);
     }
-    // Where the tile keeps a row and column of the window.
-    int64_t at(int64_t row, int64_t column) const {
-        return (row % row_phases * column_phases + column % column_phases) * phase_step +
-               row / row_phases * pitch + column / column_phases;
+    // Where the tile keeps a row of the window, and how far into it a column.
+    int64_t row_at(int64_t row) const {
+        if (row_phases == 1) return row * pitch;  // without the divisions
+        return row % row_phases * column_phases * phase_step + row / row_phases * pitch;
+    }
+    int64_t column_at(int64_t column) const {
+        return column % column_phases * phase_step + column / column_phases;
     }
     static bool three_in_a_row(const GatherAxis& a) {
         return a.taps == 3 && a.stride == 1 && a.dilation == 1;
@@ -284,17 +287,15 @@ class Planes {
         const int64_t skipped = begin - part.column;  // columns of padding
         const int64_t phases = band.column_phases, last = part.row + part.rows;
         const auto* from = static_cast<const Stored*>(in_.data) + plane * H * W;
+        // Up to the first column of a whole group of phases.
+        const int64_t single = std::min(end - begin, (phases - skipped % phases) % phases);
+        const int64_t to = band.column_at(skipped + single);
         for (int64_t h = std::max<int64_t>(0, part.row); h < std::min(H, last); ++h) {
-            const Stored* row = from + h * W;
-            const int64_t i = h - part.row;
-            // Up to the first column of a whole group of phases.
-            const int64_t single = std::min(end - begin, (phases - skipped % phases) % phases);
+            const Stored* row = from + h * W + begin;
+            T* at = tile + band.row_at(h - part.row);
             for (int64_t j = 0; j < single; ++j)
-                tile[band.at(i, skipped + j)] = static_cast<T>(row[begin + j]);
-            const int64_t next = begin + single;
-            if (next < end)
-                split(row + next, end - next, phases, tile + band.at(i, skipped + single),
-                      band.phase_step);
+                at[band.column_at(skipped + j)] = static_cast<T>(row[j]);
+            split(row + single, end - begin - single, phases, at + to, band.phase_step);
         }
     }
 
@@ -327,13 +328,14 @@ class Planes {
     void write_rows(const Band<T>& band, const GatherAxis& down, const Phase<T>& phase,
                     int64_t plane, const T* sums, T* line) const {
         const auto across = static_cast<int64_t>(gathers_.across.size());
+        const int64_t n = plane / g_.C, c = plane % g_.C;
         for (int64_t i = 0; i < phase.rows; ++i) {
             const T* from = sums + i * band.pitch;
             if (across > 1) {
                 join(from, band.sums_step, across, line, out_.shape[3]);
                 from = line;
             }
-            write(plane / g_.C, plane % g_.C, down.first + (phase.i + i) * down.step, from);
+            write(n, c, down.first + (phase.i + i) * down.step, from);
         }
     }
 
