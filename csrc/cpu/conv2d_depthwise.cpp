@@ -16,6 +16,7 @@
 // Refuses    more than one filter per channel
 // Source     Chollet 2017, arXiv:1610.02357
 #include "cpu/conv2d.h"
+#include "cpu/conv2d_depthwise_planes.h"
 #include "cpu/conv2d_gather.h"
 #include "cpu/epilogue.h"
 #include "cpu/parallel.h"
@@ -349,8 +350,8 @@ Buffer<T> packed_filter(const Conv2dParams& g, const ArrayView& w, int64_t pitch
 }
 
 template <class Stored>
-void gather(const Conv2dParams& g, const Gathers& gathers, const ArrayView& in, const ArrayView& w,
-            const ArrayView& out, const EpilogueView& epilogue) {
+void gather_pixels(const Conv2dParams& g, const Gathers& gathers, const ArrayView& in,
+                   const ArrayView& w, const ArrayView& out, const EpilogueView& epilogue) {
     using T = Accumulation<Stored>;
     const int64_t pitch = (g.C + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
     const Shape shape{g.N, g.C, in.shape[2], in.shape[3], out.shape[2], out.shape[3], pitch, g.S};
@@ -363,20 +364,25 @@ void gather(const Conv2dParams& g, const Gathers& gathers, const ArrayView& in, 
     to.finish();
 }
 
+void gather(const Conv2dParams& g, const Gathers& gathers, const ArrayView& in, const ArrayView& w,
+            const ArrayView& out, const EpilogueView& epilogue) {
+    if (takes_planes(g, in, out)) return gather_planes(g, gathers, in, w, out, epilogue);
+    with_float_dtype(out.dtype,
+                     [&](auto t) { gather_pixels<decltype(t)>(g, gathers, in, w, out, epilogue); });
+}
+
 }  // namespace
 
 void conv2d_fprop_depthwise(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
                             const ArrayView& y, const EpilogueView& epilogue) {
     check_depthwise(p);
-    with_float_dtype(y.dtype,
-                     [&](auto t) { gather<decltype(t)>(p, fprop_gathers(p), x, w, y, epilogue); });
+    gather(p, fprop_gathers(p), x, w, y, epilogue);
 }
 
 void conv2d_dgrad_depthwise(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
                             const ArrayView& dx, const EpilogueView& epilogue) {
     check_depthwise(p);
-    with_float_dtype(
-        dx.dtype, [&](auto t) { gather<decltype(t)>(p, dgrad_gathers(p), dy, w, dx, epilogue); });
+    gather(p, dgrad_gathers(p), dy, w, dx, epilogue);
 }
 
 }  // namespace pycnn::PYCNN_ISA

@@ -26,29 +26,42 @@ struct Band {
     int64_t x_tap_row, x_row, x_column, x_pixel, dy_row, rows, pixels;
 };
 
-// Adds to the sums of kTapRows rows of S taps.
+// What kPixels of dy next to each other add to the sums of kTapRows rows of S taps.
+template <int S, int kStride, int kPixels, int kTapRows, class T>
+PYCNN_INLINE void add_pixels(const T* in, int64_t tap_row, const T* given,
+                             Vec<T> (&acc)[kTapRows][S]) {
+    constexpr int kCount = kLanes<T>;
+    Vec<T> d[kPixels];
+    for (int i = 0; i < kPixels; ++i) d[i] = load(given + i * kCount);
+    unrolled<kTapRows>([&](auto row) {
+        const T* from = in + row * tap_row;
+        unrolled<(kPixels - 1) * kStride + S>([&](auto j) {
+            const Vec<T> v = load(from + j * kCount);
+            unrolled<S>([&](auto s) {
+                constexpr int i = j - s;
+                if constexpr (i >= 0 && i % kStride == 0 && i / kStride < kPixels)
+                    acc[row][s] = fma(v, d[i / kStride], acc[row][s]);
+            });
+        });
+    });
+}
+
+// Adds all of them. No pixel past the last is read, not even to be
+// multiplied by zero: what lies there may be infinite.
 template <int S, int kStride, int kTapRows, class T>
 void add_taps(const Band<T>& b, int64_t r, T* sums) {
     constexpr int kCount = kLanes<T>;
     Vec<T> acc[kTapRows][S]{};
-    for (int64_t p = 0; p < b.rows; ++p)
-        for (int64_t q = 0; q < b.pixels; q += kPixels) {
-            const T* given = b.dy + p * b.dy_row + q * kCount;
-            const T* in = b.x + r * b.x_tap_row + p * b.x_row + q * b.x_pixel;
-            Vec<T> d[kPixels];
-            for (int i = 0; i < kPixels; ++i) d[i] = load(given + i * kCount);
-            unrolled<kTapRows>([&](auto row) {
-                const T* from = in + row * b.x_tap_row;
-                unrolled<(kPixels - 1) * kStride + S>([&](auto j) {
-                    const Vec<T> v = load(from + j * kCount);
-                    unrolled<S>([&](auto s) {
-                        constexpr int i = j - s;
-                        if constexpr (i >= 0 && i % kStride == 0 && i / kStride < kPixels)
-                            acc[row][s] = fma(v, d[i / kStride], acc[row][s]);
-                    });
-                });
-            });
-        }
+    for (int64_t p = 0; p < b.rows; ++p) {
+        const T* given = b.dy + p * b.dy_row;
+        const T* in = b.x + r * b.x_tap_row + p * b.x_row;
+        int64_t q = 0;
+        for (; q + kPixels <= b.pixels; q += kPixels)
+            add_pixels<S, kStride, kPixels>(in + q * b.x_pixel, b.x_tap_row, given + q * kCount,
+                                            acc);
+        for (; q < b.pixels; ++q)
+            add_pixels<S, kStride, 1>(in + q * b.x_pixel, b.x_tap_row, given + q * kCount, acc);
+    }
     for (int row = 0; row < kTapRows; ++row)
         for (int s = 0; s < S; ++s) {
             T* to = sums + ((r + row) * S + s) * kCount;
@@ -72,11 +85,16 @@ void add_any(const Band<T>& b, int64_t R, int64_t S, T* sums) {
         for (int64_t s = 0; s < S; ++s) {
             Vec<T> acc[kPixels]{};
             const T* x = b.x + r * b.x_tap_row + s * b.x_column;
-            for (int64_t p = 0; p < b.rows; ++p)
-                for (int64_t q = 0; q < b.pixels; q += kPixels)
-                    for (int i = 0; i < kPixels; ++i)
-                        acc[i] = fma(load(x + p * b.x_row + (q + i) * b.x_pixel),
-                                     load(b.dy + p * b.dy_row + (q + i) * kCount), acc[i]);
+            const auto add = [&](int i, int64_t p, int64_t q) {
+                acc[i] = fma(load(x + p * b.x_row + q * b.x_pixel),
+                             load(b.dy + p * b.dy_row + q * kCount), acc[i]);
+            };
+            for (int64_t p = 0; p < b.rows; ++p) {
+                int64_t q = 0;
+                for (; q + kPixels <= b.pixels; q += kPixels)
+                    for (int i = 0; i < kPixels; ++i) add(i, p, q + i);
+                for (; q < b.pixels; ++q) add(0, p, q);
+            }
             T* to = sums + (r * S + s) * kCount;
             store(to, load(to) + ((acc[0] + acc[1]) + (acc[2] + acc[3])));
         }
@@ -101,7 +119,7 @@ void wgrad(const Conv2dParams& g, const ArrayView& x, const ArrayView& dy, const
     constexpr int kCount = kLanes<T>;
     const int64_t taps = g.R * g.S;
     const PartialSums<T> sums = tiled_wgrad<T, Stored>(
-        g, x, dy, 1, taps * kCount, kPixels, static_cast<double>(taps) / 5,
+        g, x, dy, 1, taps * kCount, static_cast<double>(taps) / 5,
         [&](const Tile<T>& from, const Tile<T>& with, int64_t vectors, T* to) {
             for (int64_t v = 0; v < vectors; ++v) {
                 const Band<T> band{from.data + v * from.vector_step(),

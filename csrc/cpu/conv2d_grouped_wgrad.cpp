@@ -25,30 +25,42 @@ struct Band {
     int64_t x_row, x_pixel, dy_row, rows, pixels;
 };
 
-// Adds to the sums of S columns of taps, at distances [kFirst, kFirst + kStep).
+// What kPixels of dy next to each other add to the sums of S columns of taps; x's vectors lie
+// `step` apart.
+template <int S, int kStride, int kFirst, int kStep, int kPixels, class T>
+PYCNN_INLINE void add_pixels(const T* in, int64_t step, const T* given, Vec<T> (&acc)[S][kStep]) {
+    Vec<T> d[kPixels];
+    for (int i = 0; i < kPixels; ++i) d[i] = load(given + i * kLanes<T>);
+    unrolled<S == 1 ? kPixels : (kPixels - 1) * kStride + S>([&](auto j) {
+        const Vec<T> v = exchange_lanes<kFirst>(load(in + j * step));
+        unrolled<kStep>([&](auto e) {
+            const Vec<T> exchanged = exchange_lanes<e>(v);
+            unrolled<S>([&](auto s) {
+                constexpr int i = j - s;
+                if constexpr (i >= 0 && i % kStride == 0 && i / kStride < kPixels)
+                    acc[s][e] = fma(exchanged, d[i / kStride], acc[s][e]);
+            });
+        });
+    });
+}
+
+// Adds to the sums of S columns of taps, at distances [kFirst, kFirst + kStep). No pixel past the
+// last is read, not even to be multiplied by zero: what lies there may be infinite.
 template <int S, int kStride, int kFirst, int kStep, class T>
 void add_taps(const Band<T>& b, T* sums, int64_t tap) {
     constexpr int kCount = kLanes<T>;
     Vec<T> acc[S][kStep]{};
-    for (int64_t p = 0; p < b.rows; ++p)
-        for (int64_t q = 0; q < b.pixels; q += kPixels) {
-            const T* in = b.x + p * b.x_row + q * b.x_pixel;
-            const T* given = b.dy + p * b.dy_row + q * kCount;
-            Vec<T> d[kPixels];
-            for (int i = 0; i < kPixels; ++i) d[i] = load(given + i * kCount);
-            const int64_t step = S == 1 ? b.x_pixel : kCount;
-            unrolled<S == 1 ? kPixels : (kPixels - 1) * kStride + S>([&](auto j) {
-                const Vec<T> v = exchange_lanes<kFirst>(load(in + j * step));
-                unrolled<kStep>([&](auto e) {
-                    const Vec<T> exchanged = exchange_lanes<e>(v);
-                    unrolled<S>([&](auto s) {
-                        constexpr int i = j - s;
-                        if constexpr (i >= 0 && i % kStride == 0 && i / kStride < kPixels)
-                            acc[s][e] = fma(exchanged, d[i / kStride], acc[s][e]);
-                    });
-                });
-            });
-        }
+    const int64_t step = S == 1 ? b.x_pixel : kCount;
+    for (int64_t p = 0; p < b.rows; ++p) {
+        const T *in = b.x + p * b.x_row, *given = b.dy + p * b.dy_row;
+        int64_t q = 0;
+        for (; q + kPixels <= b.pixels; q += kPixels)
+            add_pixels<S, kStride, kFirst, kStep, kPixels>(in + q * b.x_pixel, step,
+                                                           given + q * kCount, acc);
+        for (; q < b.pixels; ++q)
+            add_pixels<S, kStride, kFirst, kStep, 1>(in + q * b.x_pixel, step, given + q * kCount,
+                                                     acc);
+    }
     for (int s = 0; s < S; ++s)
         for (int e = 0; e < kStep; ++e) {
             T* to = sums + s * tap + (kFirst + e) * kCount;
@@ -100,7 +112,7 @@ void wgrad(const Conv2dParams& g, const ArrayView& x, const ArrayView& dy, const
     const double cost = static_cast<double>(order.per_group * g.R * g.S) / 5;
     with_span<T>(order.span, [&](auto span) {
         const PartialSums<T> sums = tiled_wgrad<T, Stored>(
-            g, x, dy, order.vectors_per_group, order.length(), kPixels, cost,
+            g, x, dy, order.vectors_per_group, order.length(), cost,
             [&](const Tile<T>& from, const Tile<T>& with, int64_t vectors, T* to) {
                 add_tiles<span>(g, order, from, with, vectors, to);
             });

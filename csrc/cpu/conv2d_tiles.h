@@ -64,12 +64,18 @@ PYCNN_INLINE void unrolled(F&& body) {
 }
 
 // Tiles hold the padding, so it must not dwarf the image (providers/native/tiles.py).
+inline bool padding_fits(const Conv2dParams& g) {
+    return (g.R - 1) * g.dilation_h + g.top + std::abs(g.bottom) <= 4 * g.H + 64 &&
+           (g.S - 1) * g.dilation_w + g.left + std::abs(g.right) <= 4 * g.W + 64;
+}
+inline bool strides_fit(const Conv2dParams& g) { return g.stride_h <= 32 && g.stride_w <= 32; }
+inline bool tiles_fit(const Conv2dParams& g) { return strides_fit(g) && padding_fits(g); }
+
 inline void check_tiles(const Conv2dParams& g) {
-    if (g.stride_h > 32 || g.stride_w > 32)
+    if (!strides_fit(g))
         throw ValueError(
             refusal("stride", std::to_string(std::max(g.stride_h, g.stride_w)), "at most 32"));
-    if ((g.R - 1) * g.dilation_h + g.top + std::abs(g.bottom) > 4 * g.H + 64 ||
-        (g.S - 1) * g.dilation_w + g.left + std::abs(g.right) > 4 * g.W + 64)
+    if (!padding_fits(g))
         throw ValueError(refusal("padding and the dilated filter", "far larger than the image",
                                  "at most 4 times the image and 64 more"));
 }
@@ -361,15 +367,14 @@ struct PartialSums {
     }
 };
 
-// Runs kernel(x's tile, dy's tile, vectors in them, sums of the first) for every band of rows. dy's
-// columns are rounded up to whole blocks, with zeros. The kernel adds to the sums.
+// Runs kernel(x's tile, dy's tile, vectors in them, sums of the first) for every band of rows. The
+// kernel adds to the sums.
 template <class T, class Stored, class Kernel>
 PartialSums<T> tiled_wgrad(const Conv2dParams& g, const ArrayView& x, const ArrayView& dy,
-                           int64_t unit, int64_t length, int64_t block, double cost,
-                           const Kernel& kernel) {
+                           int64_t unit, int64_t length, double cost, const Kernel& kernel) {
     constexpr int kCount = kLanes<T>;
     const int64_t vectors = (g.C + kCount - 1) / kCount;
-    const int64_t outputs = ceil_div(g.Q, block) * block;
+    const int64_t outputs = g.Q;
     const int64_t columns = (outputs - 1) * g.stride_w + (g.S - 1) * g.dilation_w + 1;
     const auto read = [&](int64_t rows) {
         return (rows - 1) * g.stride_h + (g.R - 1) * g.dilation_h + 1;
