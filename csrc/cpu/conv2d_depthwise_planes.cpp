@@ -367,8 +367,13 @@ class Planes {
 
 }  // namespace
 
+// Rows shorter than this leave most of a vector unused: 19x19 planes take 1.4 times as long as
+// through channels-last copies, planes of 37x37 two thirds.
+constexpr int64_t kLeastRow = 32;
+
 bool takes_planes(const Conv2dParams& g, const ArrayView& in, const ArrayView& out) {
     if (!is_contiguous(in) || !is_contiguous(out) || !tiles_fit(g)) return false;
+    if (std::min(g.W, g.Q) < kLeastRow) return false;
     return !is_channels_last(in) || !is_channels_last(out) || g.C == 1;
 }
 

@@ -174,6 +174,12 @@ LARGE = {
     "prime sizes": geometry((3, 13, 17, 19), (11, 13, 3, 3), 1, 1),
     "past a tile": geometry((1, 67, 9, 8), (71, 67, 3, 3), 1, 1),
     "tall plane": geometry((1, 3, 41, 37), (5, 3, 3, 3), 2, 1),
+    "depthwise, long rows": geometry((2, 3, 9, 37), (3, 1, 3, 3), 1, 1, groups=3),
+    "depthwise, long rows 5x3": geometry((1, 5, 11, 68), (5, 1, 5, 3), (2, 1), (2, 0), groups=5),
+    "depthwise, long rows stride 2": geometry((2, 4, 12, 83), (4, 1, 3, 3), 2, 1, groups=4),
+    "depthwise, long rows dilated": geometry(
+        (1, 3, 13, 50), (3, 1, 3, 2), 1, (2, 3), (2, 3), groups=3
+    ),
     "wide depthwise": geometry((2, 65, 15, 17), (65, 1, 3, 3), 1, 1, groups=65),
     "pointwise, tiles and one more": geometry((2, 33, 5, 3), (65, 33, 1, 1)),
     "pointwise stride 2, many pixels": geometry((5, 17, 33, 31), (34, 17, 1, 1), 2),
