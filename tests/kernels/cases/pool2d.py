@@ -181,6 +181,7 @@ CASES = [
         (1, 64, 320, 321),
         (2, 2),
         (1, 1),
+        (0, 0),
         slow=True,
         large=True,
         dtypes=("float32",),
