@@ -312,12 +312,16 @@ void reduce_column(const S* x, int64_t n, A* acc, const A* shift, A index) {
     constexpr int kWidth = sizeof(V) / sizeof(A), kUnit = kVectorBytes / sizeof(S);
     constexpr int kEach = kVectors<A, S>;
     const V at = splat(index);
+    V lane{};
+    for (int i = 0; i < kWidth; ++i) lane[i] = static_cast<A>(i);
     const auto unit = [&](int64_t j, int m) {
         V v[kEach];
         load_lanes<A>(x + j, m, v);
         for (int u = 0; u < kEach; ++u) {
             A* to = acc + j + u * kWidth;
-            const V next = Op::step(load_whole(to), v[u], load_whole(shift + j + u * kWidth), at);
+            V next = Op::step(load_whole(to), v[u], load_whole(shift + j + u * kWidth), at);
+            if (m < kUnit)  // the accumulators behind the last column are another row's
+                next = lane < static_cast<A>(m - u * kWidth) ? next : load_whole(to);
             std::memcpy(to, &next, sizeof next);
         }
     };
