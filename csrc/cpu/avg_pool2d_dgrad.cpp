@@ -7,7 +7,8 @@
 // Tiling     channels-last: up to 4 vectors of channels of a pixel. Contiguous: the windows' rows
 //            are added up along the whole width, then their columns, sorted by the stride
 //            (pool2d_rows.h) for fixed windows; a row held by the same windows is a copy
-// Traffic    dx written once, dy read once from memory
+// Traffic    dx written once, dy read once from memory.
+//            Large channels-last outputs are written past the caches
 // Numerics   in accumulation dtype, dy times the rounded reciprocal of the divisor (two roundings
 //            instead of a division's one), the taps in row-major order, rounded once
 // Refuses    nothing: windows far larger than the image go to naive
@@ -35,7 +36,7 @@ struct Shares {
 };
 
 // U vectors of channels of one pixel, the last of n channels.
-template <class T, int U>
+template <class T, bool Stream, int U>
 PYCNN_INLINE void spread_channels(const Shares<Accumulation<T>>& shares, const T* dy,
                                   const Cover* row, const Cover* row_end, const Cover* columns,
                                   const Cover* columns_end, T* dx, int n) {
@@ -52,15 +53,10 @@ PYCNN_INLINE void spread_channels(const Shares<Accumulation<T>>& shares, const T
             for (int u = 0; u < U; ++u)
                 sum[u] = sum[u] + (whole ? load(from + u * L) : load(from + u * L, n)) * share;
         }
-    for (int u = 0; u < U; ++u) {
-        if (whole)
-            store(dx + u * L, sum[u]);
-        else
-            store(dx + u * L, sum[u], n);
-    }
+    for (int u = 0; u < U; ++u) put<Stream>(dx + u * L, sum[u], n);
 }
 
-template <class T>
+template <class T, bool Stream>
 void spread_channels_last(const Pool2dParams& g, const T* dy, T* dx) {
     using A = Accumulation<T>;
     constexpr int L = kLanes<A>;
@@ -77,12 +73,12 @@ void spread_channels_last(const Pool2dParams& g, const T* dy, T* dx) {
             T* to = dx + (nh * g.W + w) * g.C;
             int64_t c = begin;
             for (; c + 4 * L <= end; c += 4 * L)
-                spread_channels<T, 4>(shares, from + c, rows.begin(h), rows.end(h),
-                                      columns.begin(w), columns.end(w), to + c, L);
+                spread_channels<T, Stream, 4>(shares, from + c, rows.begin(h), rows.end(h),
+                                              columns.begin(w), columns.end(w), to + c, L);
             for (; c < end; c += L)
-                spread_channels<T, 1>(shares, from + c, rows.begin(h), rows.end(h),
-                                      columns.begin(w), columns.end(w), to + c,
-                                      static_cast<int>(std::min<int64_t>(L, end - c)));
+                spread_channels<T, Stream, 1>(shares, from + c, rows.begin(h), rows.end(h),
+                                              columns.begin(w), columns.end(w), to + c,
+                                              static_cast<int>(std::min<int64_t>(L, end - c)));
         }
     });
 }
@@ -173,8 +169,10 @@ void avg_pool2d_dgrad_direct(const Pool2dParams& g, const ArrayView& dy, const A
         const Layout layout = pooling_layout(g, dy, dx, true);
         const DenseInput<T> from(dy, layout);
         const DenseOutput<T> to(dx, layout);
-        if (layout == Layout::channels_last)
-            spread_channels_last(g, from.data(), to.data());
+        if (layout == Layout::channels_last && streams(to.data(), g.N * g.H * g.W, g.C))
+            spread_channels_last<T, true>(g, from.data(), to.data());
+        else if (layout == Layout::channels_last)
+            spread_channels_last<T, false>(g, from.data(), to.data());
         else if (is_global(g))
             spread_planes(g, from.data(), to.data());
         else

@@ -23,12 +23,29 @@ namespace {
 
 struct Steps {
     int64_t row, column;
+    int64_t ahead;  // how far what is needed soon lies, in elements
+};
+
+// A division; by a power of two it is a product, which is exact too.
+template <class A>
+struct Divisor {
+    explicit Divisor(A divisor)
+        : value(divisor),
+          reciprocal(1 / divisor),
+          exact(std::frexp(divisor, &exponent) == A(0.5)) {}
+    PYCNN_INLINE Vec<A> divide(Vec<A> v) const {
+        return exact ? v * broadcast<A>(reciprocal) : v / broadcast<A>(value);
+    }
+    int exponent = 0;
+    A value, reciprocal;
+    bool exact;
 };
 
 // U vectors of channels of one output, the last of n channels.
 template <class T, int U>
 PYCNN_INLINE void average_channels(const T* x, const Window& row, const Window& column,
-                                   const Steps& step, Accumulation<T> divisor, T* y, int n) {
+                                   const Steps& step, Divisor<Accumulation<T>> divisor, T* y,
+                                   int n) {
     using A = Accumulation<T>;
     constexpr int L = kLanes<A>;
     constexpr int64_t kChunk = 128;
@@ -41,6 +58,7 @@ PYCNN_INLINE void average_channels(const T* x, const Window& row, const Window& 
             Vec<A> sum[U];
             for (int u = 0; u < U; ++u) sum[u] = zero<A>();
             for (int64_t s = std::min(kChunk, column.count - chunk); s > 0; --s) {
+                for (int u = 0; u < U; ++u) __builtin_prefetch(from + step.ahead + u * L);
                 for (int u = 0; u < U; ++u)
                     sum[u] = sum[u] + (whole ? load(from + u * L) : load(from + u * L, n));
                 from += step.column;
@@ -48,7 +66,7 @@ PYCNN_INLINE void average_channels(const T* x, const Window& row, const Window& 
             for (int u = 0; u < U; ++u) total[u] = total[u] + sum[u];
         }
     for (int u = 0; u < U; ++u) {
-        const Vec<A> average = total[u] / broadcast<A>(divisor);
+        const Vec<A> average = divisor.divide(total[u]);
         if (whole)
             store(y + u * L, average);
         else
@@ -63,7 +81,8 @@ void average_channels_last(const Pool2dParams& g, const T* x, T* y) {
     const PoolAxis rows = along_h(g);
     const std::vector<Window> columns = windows_of(along_w(g));
     const ChannelBlocks blocks(g.N * g.P, g.C);
-    const Steps step{g.W * g.C * rows.dilation, g.C * along_w(g).dilation};
+    const Steps step{g.W * g.C * rows.dilation, g.C * along_w(g).dilation,
+                     2 * g.C * along_w(g).stride};
     const double cost = 0.05 * static_cast<double>(g.Q * blocks.size) *
                         static_cast<double>(std::min(g.R, g.H) * std::min(g.S, g.W));
     parallel_for(g.N * g.P * blocks.count, cost, [&](int64_t task) {
@@ -77,8 +96,10 @@ void average_channels_last(const Pool2dParams& g, const T* x, T* y) {
             const T* from =
                 empty ? x : x + ((np / g.P * g.H + row.start) * g.W + column.start) * g.C;
             T* to = y + (np * g.Q + q) * g.C;
-            const A divisor = divisor_of<A>(g, row, column);
+            const Divisor<A> divisor(divisor_of<A>(g, row, column));
             int64_t c = begin;
+            for (; c + 8 * L <= end; c += 8 * L)
+                average_channels<T, 8>(from + c, row, column, step, divisor, to + c, L);
             for (; c + 4 * L <= end; c += 4 * L)
                 average_channels<T, 4>(from + c, row, column, step, divisor, to + c, L);
             for (; c < end; c += L)

@@ -5,9 +5,10 @@
 // Threads    channels-last: rows of dx, cut by channels where they are few; contiguous: planes.
 //            No two tasks write one element: no atomics
 // Tiling     channels-last: every pixel gathers from the windows that hold it, up to 4 vectors of
-//            channels at a time. Contiguous: a plane of zeros, to which every output adds
+//            channels at a time, one to three windows along each axis unrolled. Contiguous: a plane
+//            of zeros, to which every output adds
 // Traffic    dx written once (contiguous: from cache twice); dy and its 1-byte offsets read from
-//            memory once
+//            memory once. Large channels-last outputs are written past the caches
 // Numerics   in accumulation dtype, channels-last in the order of the taps, contiguous in that of
 // the
 //            outputs; rounded once. An offset that names no pixel goes nowhere
@@ -39,60 +40,124 @@ PYCNN_INLINE Vec<A> add_taken(Vec<A> sum, Vec<A> dy, const Offset* offsets, int 
     return sum + select(taken, dy, zero<A>());
 }
 
-// U vectors of channels of one pixel, the last of n channels; `rows` and `columns` cover it.
-template <class T, class Offset, int U>
-PYCNN_INLINE void gather_channels(const Pool2dParams& g, const T* dy, const Offset* offsets,
-                                  const Cover* row, const Cover* row_end, const Cover* columns,
-                                  const Cover* columns_end, T* dx, int n) {
+// The windows that hold a pixel, along one axis or along both.
+template <int ROWS, int COLUMNS>
+struct Holders {
+    int64_t at[ROWS * COLUMNS];  // of dy and offsets
+    int tap[ROWS * COLUMNS];
+};
+
+// U vectors of channels of one pixel that ROWS x COLUMNS windows hold, the last of n channels.
+template <class T, class Offset, bool Stream, int U, int ROWS, int COLUMNS>
+PYCNN_INLINE void gather_from(const Holders<ROWS, COLUMNS>& holders, const T* dy,
+                              const Offset* offsets, T* dx, int n) {
     using A = Accumulation<T>;
     constexpr int L = kLanes<A>;
-    const bool whole = n == L;
     Vec<A> sum[U];
     for (int u = 0; u < U; ++u) sum[u] = zero<A>();
-    for (; row < row_end; ++row)
-        for (const Cover* column = columns; column < columns_end; ++column) {
-            const int64_t at = (row->output * g.Q + column->output) * g.C;
-            const int tap = static_cast<int>(row->tap * g.S + column->tap);
-            if (whole) {
-                for (int u = 0; u < U; ++u)
-                    sum[u] = add_taken<A>(sum[u], load(dy + at + u * L), offsets + at + u * L, tap);
-            } else {
+#pragma GCC unroll 9
+    for (int i = 0; i < ROWS * COLUMNS; ++i) {
+        const T* from = dy + holders.at[i];
+        const Offset* taken = offsets + holders.at[i];
+        if (n == L) {
+#pragma GCC unroll 4
+            for (int u = 0; u < U; ++u)
+                sum[u] = add_taken<A>(sum[u], load(from + u * L), taken + u * L, holders.tap[i]);
+        } else {
+            Offset some[L]{};
+            std::memcpy(some, taken, static_cast<size_t>(n) * sizeof(Offset));
+            sum[0] = add_taken<A>(sum[0], load(from, n), some, holders.tap[i]);
+        }
+    }
+    for (int u = 0; u < U; ++u) put<Stream>(dx + u * L, sum[u], n);
+}
+
+// Channels [begin, end) of one pixel, any number of windows.
+template <class T, class Offset>
+void gather_any(const Pool2dParams& g, const T* dy, const Offset* offsets, const Cover* rows,
+                const Cover* rows_end, const Cover* columns, const Cover* columns_end, T* dx,
+                int64_t begin, int64_t end) {
+    using A = Accumulation<T>;
+    constexpr int L = kLanes<A>;
+    for (int64_t c = begin; c < end; c += L) {
+        const int n = static_cast<int>(std::min<int64_t>(L, end - c));
+        Vec<A> sum = zero<A>();
+        for (const Cover* row = rows; row < rows_end; ++row)
+            for (const Cover* column = columns; column < columns_end; ++column) {
+                const int64_t at = (row->output * g.Q + column->output) * g.C + c;
                 Offset some[L]{};
                 std::memcpy(some, offsets + at, static_cast<size_t>(n) * sizeof(Offset));
-                sum[0] = add_taken<A>(sum[0], load(dy + at, n), some, tap);
+                sum = add_taken<A>(sum, load_some(dy + at, n), some,
+                                   static_cast<int>(row->tap * g.S + column->tap));
             }
-        }
-    for (int u = 0; u < U; ++u) {
-        if (whole)
-            store(dx + u * L, sum[u]);
-        else
-            store(dx + u * L, sum[u], n);
+        store_some(dx + c, sum, n);
     }
 }
 
-template <class T, class Offset>
-void gather_channels_last(const Pool2dParams& g, const T* dy, const Offset* offsets, T* dx) {
+// The same for ROWS x COLUMNS of them.
+template <class T, class Offset, bool Stream, int ROWS, int COLUMNS>
+PYCNN_INLINE void gather_pixel(const Pool2dParams& g, const T* dy, const Offset* offsets,
+                               const Cover* rows, const Cover* columns, T* dx, int64_t begin,
+                               int64_t end) {
     constexpr int L = kLanes<Accumulation<T>>;
+    Holders<ROWS, COLUMNS> holders;
+#pragma GCC unroll 9
+    for (int i = 0; i < ROWS * COLUMNS; ++i) {
+        const Cover &row = rows[i / COLUMNS], &column = columns[i % COLUMNS];
+        holders.at[i] = (row.output * g.Q + column.output) * g.C;
+        holders.tap[i] = static_cast<int>(row.tap * g.S + column.tap);
+    }
+    int64_t c = begin;
+    for (; c + 4 * L <= end; c += 4 * L)
+        gather_from<T, Offset, Stream, 4>(holders, dy + c, offsets + c, dx + c, L);
+    for (; c < end; c += L)
+        gather_from<T, Offset, Stream, 1>(holders, dy + c, offsets + c, dx + c,
+                                          static_cast<int>(std::min<int64_t>(L, end - c)));
+}
+
+// A row of pixels that ROWS rows of windows hold (0: any number).
+template <class T, class Offset, bool Stream, int ROWS>
+void gather_row(const Pool2dParams& g, const T* dy, const Offset* offsets, const Cover* rows,
+                const Cover* rows_end, const Covers& columns, T* dx, int64_t begin, int64_t end) {
+    for (int64_t w = 0; w < g.W; ++w, dx += g.C) {
+        const Cover* first = columns.begin(w);
+        if constexpr (ROWS > 0) {
+            switch (columns.count(w)) {
+                case 1:
+                    gather_pixel<T, Offset, Stream, ROWS, 1>(g, dy, offsets, rows, first, dx, begin,
+                                                             end);
+                    continue;
+                case 2:
+                    gather_pixel<T, Offset, Stream, ROWS, 2>(g, dy, offsets, rows, first, dx, begin,
+                                                             end);
+                    continue;
+                case 3:
+                    gather_pixel<T, Offset, Stream, ROWS, 3>(g, dy, offsets, rows, first, dx, begin,
+                                                             end);
+                    continue;
+                default: break;
+            }
+        }
+        gather_any(g, dy, offsets, rows, rows_end, first, columns.end(w), dx, begin, end);
+    }
+}
+
+template <class T, class Offset, bool Stream>
+void gather_channels_last(const Pool2dParams& g, const T* dy, const Offset* offsets, T* dx) {
     const Covers rows(along_h(g)), columns(along_w(g));
     const ChannelBlocks blocks(g.N * g.H, g.C);
-    const double cost = 0.3 * static_cast<double>(g.W * blocks.size);
+    const double cost = 0.1 * static_cast<double>(g.W * blocks.size);
     parallel_for(g.N * g.H * blocks.count, cost, [&](int64_t task) {
         const int64_t nh = task / blocks.count, n = nh / g.H, h = nh % g.H;
-        const int64_t begin = blocks.begin(task % blocks.count),
-                      end = blocks.end(task % blocks.count);
         const T* from = dy + n * g.P * g.Q * g.C;
         const Offset* taken = offsets + n * g.P * g.Q * g.C;
-        for (int64_t w = 0; w < g.W; ++w) {
-            T* to = dx + (nh * g.W + w) * g.C;
-            int64_t c = begin;
-            for (; c + 4 * L <= end; c += 4 * L)
-                gather_channels<T, Offset, 4>(g, from + c, taken + c, rows.begin(h), rows.end(h),
-                                              columns.begin(w), columns.end(w), to + c, L);
-            for (; c < end; c += L)
-                gather_channels<T, Offset, 1>(g, from + c, taken + c, rows.begin(h), rows.end(h),
-                                              columns.begin(w), columns.end(w), to + c,
-                                              static_cast<int>(std::min<int64_t>(L, end - c)));
-        }
+        const int64_t held = rows.count(h);
+        const auto gather = held == 1   ? gather_row<T, Offset, Stream, 1>
+                            : held == 2 ? gather_row<T, Offset, Stream, 2>
+                            : held == 3 ? gather_row<T, Offset, Stream, 3>
+                                        : gather_row<T, Offset, Stream, 0>;
+        gather(g, from, taken, rows.begin(h), rows.end(h), columns, dx + nh * g.W * g.C,
+               blocks.begin(task % blocks.count), blocks.end(task % blocks.count));
     });
 }
 
@@ -166,8 +231,10 @@ void gather_as(const Pool2dParams& g, const ArrayView& dy, const ArrayView& offs
     const DenseInput<T> from(dy, layout);
     const DenseInput<Offset> taken(offsets, layout);
     const DenseOutput<T> to(dx, layout);
-    if (layout == Layout::channels_last)
-        gather_channels_last(g, from.data(), taken.data(), to.data());
+    if (layout == Layout::channels_last && streams(to.data(), g.N * g.H * g.W, g.C))
+        gather_channels_last<T, Offset, true>(g, from.data(), taken.data(), to.data());
+    else if (layout == Layout::channels_last)
+        gather_channels_last<T, Offset, false>(g, from.data(), taken.data(), to.data());
     else
         scatter_contiguous(g, from.data(), taken.data(), to.data());
     to.finish();

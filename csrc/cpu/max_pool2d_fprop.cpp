@@ -8,7 +8,8 @@
 //            of 2x2 and 3x3 unrolled. Contiguous: the rows a block reads are sorted by the stride
 //            (pool2d_rows.h) into a workspace of at most ~128 KB, where every tap is a plain load
 // Traffic    x read once from memory, its taps from cache; y and 1 byte of offset written:
-//            (16 + 4 + 1) bytes per output of 2x2 stride 2
+//            (16 + 4 + 1) bytes per output of 2x2 stride 2.
+//            Large channels-last outputs are written past the caches
 // Numerics   exact: ">" keeps the first of equal values, NaN replaces everything, so the last stays
 // Refuses    nothing: integers and windows far larger than the image go to naive
 #include "cpu/copy.h"
@@ -78,10 +79,11 @@ class Nans {
 // Where the taps of one output lie: `rows` x `columns` of them inside the image.
 struct Taps {
     int64_t rows, columns, row_step, column_step, first, S;
+    int64_t ahead;  // how far what is needed soon lies, in elements
 };
 
 // U vectors of channels of one output, the last of n channels; any number of taps.
-template <class T, class Offset, int U>
+template <class T, class Offset, bool Stream, int U>
 PYCNN_INLINE void pool_channels(const Taps& t, const T* x, T* y, Offset* offsets, int n) {
     using A = Accumulation<T>;
     constexpr int L = kLanes<A>;
@@ -99,14 +101,14 @@ PYCNN_INLINE void pool_channels(const Taps& t, const T* x, T* y, Offset* offsets
                 take_larger_or_nan(load_some(from + u * L, n), number, best[u], taken[u]);
         }
     for (int u = 0; u < U; ++u) {
-        store_some(y + u * L, best[u], n);
+        put<Stream>(y + u * L, best[u], n);
         store_offsets<A>(offsets + u * L, taken[u], n);
     }
 }
 
 // The same for SIDE x SIDE taps, unrolled. The first is best to begin with; a NaN behind it is
 // left to the loop above.
-template <class T, class Offset, int U, int SIDE>
+template <class T, class Offset, bool Stream, int U, int SIDE>
 PYCNN_INLINE void pool_square(const Taps& t, const T* x, T* y, Offset* offsets, int n) {
     using A = Accumulation<T>;
     constexpr int L = kLanes<A>;
@@ -118,6 +120,7 @@ PYCNN_INLINE void pool_square(const Taps& t, const T* x, T* y, Offset* offsets, 
         const T* from = x + i / SIDE * t.row_step + i % SIDE * t.column_step;
         const Mask<A> number = Mask<A>{} + static_cast<int>(t.first + i / SIDE * t.S + i % SIDE);
         for (int u = 0; u < U; ++u) {
+            if (i % SIDE < 2) __builtin_prefetch(from + t.ahead + u * L);
             const Vec<A> value = load_some(from + u * L, n);
             if (i == 0) {
                 best[u] = value;
@@ -132,34 +135,35 @@ PYCNN_INLINE void pool_square(const Taps& t, const T* x, T* y, Offset* offsets, 
             before[u] = value;
         }
     }
-    if (__builtin_expect(nans.any(), 0)) return pool_channels<T, Offset, U>(t, x, y, offsets, n);
+    if (__builtin_expect(nans.any(), 0))
+        return pool_channels<T, Offset, Stream, U>(t, x, y, offsets, n);
     for (int u = 0; u < U; ++u) {
-        store_some(y + u * L, best[u], n);
+        put<Stream>(y + u * L, best[u], n);
         store_offsets<A>(offsets + u * L, taken[u], n);
     }
 }
 
 // Channels [begin, end) of one output.
-template <class T, class Offset, int SIDE>
+template <class T, class Offset, bool Stream, int SIDE>
 void pool_pixel(const Taps& t, const T* x, T* y, Offset* offsets, int64_t begin, int64_t end) {
     constexpr int L = kLanes<Accumulation<T>>;
     int64_t c = begin;
     for (; c + 4 * L <= end; c += 4 * L) {
         if constexpr (SIDE > 0)
-            pool_square<T, Offset, 4, SIDE>(t, x + c, y + c, offsets + c, L);
+            pool_square<T, Offset, Stream, 4, SIDE>(t, x + c, y + c, offsets + c, L);
         else
-            pool_channels<T, Offset, 4>(t, x + c, y + c, offsets + c, L);
+            pool_channels<T, Offset, Stream, 4>(t, x + c, y + c, offsets + c, L);
     }
     for (; c < end; c += L) {
         const int n = static_cast<int>(std::min<int64_t>(L, end - c));
         if constexpr (SIDE > 0)
-            pool_square<T, Offset, 1, SIDE>(t, x + c, y + c, offsets + c, n);
+            pool_square<T, Offset, Stream, 1, SIDE>(t, x + c, y + c, offsets + c, n);
         else
-            pool_channels<T, Offset, 1>(t, x + c, y + c, offsets + c, n);
+            pool_channels<T, Offset, Stream, 1>(t, x + c, y + c, offsets + c, n);
     }
 }
 
-template <class T, class Offset>
+template <class T, class Offset, bool Stream>
 void pool_channels_last(const Pool2dParams& g, const T* x, T* y, Offset* offsets) {
     const PoolAxis rows = along_h(g);
     const std::vector<Window> columns = windows_of(along_w(g));
@@ -176,16 +180,20 @@ void pool_channels_last(const Pool2dParams& g, const T* x, T* y, Offset* offsets
             const Window& column = columns[static_cast<size_t>(q)];
             const int64_t out = (np * g.Q + q) * g.C;
             const int64_t pixels = row.count * column.count;
-            const Taps t{pixels ? row.count : 0,         column.count,
-                         g.W * g.C * g.dilation_h,       g.C * g.dilation_w,
-                         row.first * g.S + column.first, g.S};
+            const Taps t{pixels ? row.count : 0,
+                         column.count,
+                         g.W * g.C * g.dilation_h,
+                         g.C * g.dilation_w,
+                         row.first * g.S + column.first,
+                         g.S,
+                         2 * g.C * g.stride_w};
             const T* at = from + (pixels ? column.start : 0) * g.C;
             if (row.count == 3 && column.count == 3)
-                pool_pixel<T, Offset, 3>(t, at, y + out, offsets + out, begin, end);
+                pool_pixel<T, Offset, Stream, 3>(t, at, y + out, offsets + out, begin, end);
             else if (row.count == 2 && column.count == 2)
-                pool_pixel<T, Offset, 2>(t, at, y + out, offsets + out, begin, end);
+                pool_pixel<T, Offset, Stream, 2>(t, at, y + out, offsets + out, begin, end);
             else
-                pool_pixel<T, Offset, 0>(t, at, y + out, offsets + out, begin, end);
+                pool_pixel<T, Offset, Stream, 0>(t, at, y + out, offsets + out, begin, end);
         }
     });
 }
@@ -276,8 +284,10 @@ void pool_as(const Pool2dParams& g, const ArrayView& x, const ArrayView& y,
     const DenseInput<T> from(x, layout);
     const DenseOutput<T> to(y, layout);
     const DenseOutput<Offset> taken(offsets, layout);
-    if (layout == Layout::channels_last)
-        pool_channels_last(g, from.data(), to.data(), taken.data());
+    if (layout == Layout::channels_last && streams(to.data(), g.N * g.P * g.Q, g.C))
+        pool_channels_last<T, Offset, true>(g, from.data(), to.data(), taken.data());
+    else if (layout == Layout::channels_last)
+        pool_channels_last<T, Offset, false>(g, from.data(), to.data(), taken.data());
     else
         pool_contiguous(g, from.data(), to.data(), taken.data());
     to.finish();

@@ -8,6 +8,7 @@
 #include "cpu/parallel.h"
 #include "cpu/pool2d_windows.h"
 #include "cpu/simd.h"
+#include "cpu/stream.h"
 
 namespace pycnn::PYCNN_ISA {
 
@@ -113,14 +114,6 @@ template <class T>
 PYCNN_INLINE Vec<Accumulation<T>> load_some(const T* from, int n) {
     return n == kLanes<Accumulation<T>> ? load(from) : load(from, n);
 }
-template <class T>
-PYCNN_INLINE void store_some(T* to, Vec<Accumulation<T>> v, int n) {
-    if (n == kLanes<Accumulation<T>>)
-        store(to, v);
-    else
-        store(to, v, n);
-}
-
 // The first n offsets of a vector's lanes, as uint8 or int32.
 template <class A, class Offset>
 PYCNN_INLINE void store_offsets(Offset* to, Mask<A> taken, int n) {

@@ -143,6 +143,12 @@ struct FirstMatch : Sum {
     }
 };
 
+// Whether float32 elements are first combined in float32, some at a time: exact for extremes.
+template <class Op>
+constexpr bool kNarrow = std::is_same_v<Op, Sum>;
+template <bool kLargest>
+constexpr bool kNarrow<Extreme<kLargest>> = true;
+
 constexpr int kChains = 4;  // accumulators side by side, so that their latency is hidden
 
 // How many vectors of A one vector of stored elements gives: A itself, or float for double.
@@ -183,6 +189,82 @@ PYCNN_INLINE Lanes<A> load_whole(const A* from) {
     return v;
 }
 
+// acc[0..1] with the lanes of one vector of floats more.
+template <class Op>
+PYCNN_INLINE void merge_widened(Vec<float> v, Vec<double>* acc) {
+    acc[0] = Op::merge(acc[0], half_of(v, false));
+    acc[1] = Op::merge(acc[1], half_of(v, true));
+}
+
+// The whole vectors of a row of floats, in blocks of at most kRounds per chain that are combined in
+// float32; returns how many elements that were.
+template <class Op>
+int64_t reduce_narrow_row(const float* x, int64_t n, Vec<double>* acc) {
+    constexpr int kWide = 8, kRounds = 16, L = kLanes<float>;
+    constexpr int kAhead = 1024;  // elements: processors prefetch one stream too late
+    const Vec<float> start = splat(Op::template start<float>());
+    int64_t i = 0;
+    while (i + L <= n) {
+        Vec<float> sums[kWide];
+        for (int k = 0; k < kWide; ++k) sums[k] = start;
+        for (int round = 0; round < kRounds && i + kWide * L <= n; ++round, i += kWide * L)
+#pragma GCC unroll 8
+            for (int k = 0; k < kWide; ++k) {
+                __builtin_prefetch(x + i + k * L + kAhead);
+                sums[k] = Op::merge(sums[k], load(x + i + k * L));
+            }
+        if (i + kWide * L > n)
+            for (; i + L <= n; i += L)
+                sums[i / L % kWide] = Op::merge(sums[i / L % kWide], load(x + i));
+        for (int half = kWide / 2; half > 0; half /= 2)
+            for (int k = 0; k < half; ++k) sums[k] = Op::merge(sums[k], sums[k + half]);
+        merge_widened<Op>(sums[0], acc);
+    }
+    return i;
+}
+
+// `rows` rows of n floats, `step` apart, combined column by column: four at a time, and at most 32
+// in float32. acc is readable and writable up to the next whole vector.
+template <class Op>
+void reduce_narrow_columns(const float* x, int64_t rows, int64_t step, int64_t n, double* acc,
+                           float* partial) {
+    constexpr int L = kLanes<float>;
+    constexpr int64_t kRows = 32;
+    Mask<float> lane{};
+    for (int i = 0; i < L; ++i) lane[i] = i;
+    const auto load_some = [](const float* from, int m) {
+        return m == L ? load(from) : load(from, m);
+    };
+    for (int64_t first = 0; first < rows; first += kRows) {
+        const int64_t last = std::min(rows, first + kRows);
+        for (int64_t r = first; r < last;) {
+            const float* from = x + r * step;
+            const bool four = r + 4 <= last, fresh = r == first;
+            const auto unit = [&](int64_t j, int m) {
+                Vec<float> v = load_some(from + j, m);
+                if (four)
+                    v = Op::merge(Op::merge(v, load_some(from + step + j, m)),
+                                  Op::merge(load_some(from + 2 * step + j, m),
+                                            load_some(from + 3 * step + j, m)));
+                store(partial + j, fresh ? v : Op::merge(load(partial + j), v));
+            };
+            int64_t j = 0;
+            for (; j + L <= n; j += L) unit(j, L);
+            if (j < n) unit(j, static_cast<int>(n - j));
+            r += four ? 4 : 1;
+        }
+        for (int64_t j = 0; j < n; j += L) {
+            Vec<double> wide[2] = {load(acc + j), load(acc + j + kLanes<double>)};
+            Vec<float> v = load(partial + j);  // the lanes behind the last column are another's
+            v = select(lane < Mask<float>{} + static_cast<int>(std::min<int64_t>(n - j, L)), v,
+                       splat(Op::template start<float>()));
+            merge_widened<Op>(v, wide);
+            store(acc + j, wide[0]);
+            store(acc + j + kLanes<double>, wide[1]);
+        }
+    }
+}
+
 // n elements of one output into chains[0..kChains); the first has `index`, each next one `step`
 // more.
 template <class Op, class A, class S>
@@ -198,6 +280,7 @@ void reduce_row(const S* x, int64_t n, Lanes<A>* chains, A shift, A index, A ste
     V acc[kChains];
     for (int k = 0; k < kChains; ++k) acc[k] = chains[k];
     int64_t i = 0;
+    if constexpr (kNarrow<Op> && std::is_same_v<S, float>) i = reduce_narrow_row<Op>(x, n, acc);
     for (; i + kChains / kEach * kUnit <= n; i += kChains / kEach * kUnit)
 #pragma GCC unroll 4
         for (int k = 0; k < kChains; k += kEach) {
@@ -229,12 +312,16 @@ void reduce_column(const S* x, int64_t n, A* acc, const A* shift, A index) {
     constexpr int kWidth = sizeof(V) / sizeof(A), kUnit = kVectorBytes / sizeof(S);
     constexpr int kEach = kVectors<A, S>;
     const V at = splat(index);
+    V lane{};
+    for (int i = 0; i < kWidth; ++i) lane[i] = static_cast<A>(i);
     const auto unit = [&](int64_t j, int m) {
         V v[kEach];
         load_lanes<A>(x + j, m, v);
         for (int u = 0; u < kEach; ++u) {
             A* to = acc + j + u * kWidth;
-            const V next = Op::step(load_whole(to), v[u], load_whole(shift + j + u * kWidth), at);
+            V next = Op::step(load_whole(to), v[u], load_whole(shift + j + u * kWidth), at);
+            if (m < kUnit)  // the accumulators behind the last column are another row's
+                next = lane < static_cast<A>(m - u * kWidth) ? next : load_whole(to);
             std::memcpy(to, &next, sizeof next);
         }
     };

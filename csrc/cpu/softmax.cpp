@@ -4,7 +4,7 @@
 // Arrays     any strides: walked in the memory order of the first array, where it has no gaps; the
 //            others are copied into that order where theirs differs
 // Threads    ranges of rows, or of vectors of columns
-// Tiling     a row where the axis is innermost, else as many columns side by side as a vector holds
+// Tiling     a row where the axis is innermost, else some vectors of columns, copied into L1
 // Traffic    every operand comes from memory once; a row is read again from L1 for each of its
 // three
 //            passes: maximum, sum, store
@@ -25,9 +25,20 @@ namespace {
 
 constexpr double kCostOfExp = 1;  // nanoseconds for an element, about
 
+// How many columns are brought side by side into a workspace that stays in L1: along an axis with a
+// large step every element is in another page, and all of them in one set of a cache.
+template <class A>
+int64_t width_of(const Cut& cut) {
+    constexpr int64_t kElements = 16 * 1024 / sizeof(A), lanes = kLanes<A>;
+    const int64_t fitting = kElements / std::max<int64_t>(cut.size, 1) / lanes * lanes;
+    const int64_t there = (cut.inner + lanes - 1) / lanes * lanes;
+    return std::max(lanes, std::min({fitting, there, 16 * lanes}));
+}
+
 template <class T>
 void fprop(const T* x, T* y, const Cut& cut, bool log) {
     using A = Accumulation<T>;
+    const bool past_caches = streams(y, cut.outer * cut.size, cut.inner);
     const auto row = [&](int64_t o) {
         const T* from = x + o * cut.size;
         T* to = y + o * cut.size;
@@ -43,7 +54,7 @@ void fprop(const T* x, T* y, const Cut& cut, bool log) {
         });
         const double total = sum.total();
         const auto divisor = broadcast<A>(static_cast<A>(total));
-        const auto shift = broadcast<A>(static_cast<A>(std::log(total)));
+        const auto shift = broadcast<A>(log ? static_cast<A>(std::log(total)) : A{0});
         row_vectors<A>(cut.size, [&](int64_t i, int n) {
             if (log)
                 store_some(to + i, load_some(from + i, n) - most - shift, n);
@@ -54,24 +65,44 @@ void fprop(const T* x, T* y, const Cut& cut, bool log) {
         });
     };
     const auto columns = [&](int64_t o, int64_t j, int n) {
-        const int64_t step = cut.inner;
+        const int64_t step = cut.inner, width = width_of<A>(cut);
         const T* from = x + o * cut.size * step + j;
         T* to = y + o * cut.size * step + j;
-        const Vec<A> most = column_max(from, cut.size, step, n);
-        LongLaneSum<A> sum;
-        for (int64_t i = 0; i < cut.size; ++i) sum.add(exp(load_some(from + i * step, n) - most));
-        const Vec<A> total = sum.total(), shift = pycnn::PYCNN_ISA::log(total);
-        for (int64_t i = 0; i < cut.size; ++i) {
-            const Vec<A> below = load_some(from + i * step, n) - most;
-            store_some(to + i * step, log ? below - shift : exp(below) / total, n);
+        const Buffer<A> held(cut.size * width + 2 * width);
+        A *most = held.data() + cut.size * width, *divisor = most + width;
+        std::fill_n(most, width, -std::numeric_limits<A>::infinity());
+        for (int64_t i = 0; i < cut.size; ++i)
+            row_vectors<A>(n, [&](int64_t k, int m) {
+                const Vec<A> v = load_some(from + i * step + k, m);
+                store(held.data() + i * width + k, v);
+                store(most + k, max(v, load(most + k)));
+            });
+        for (int64_t k = 0; k < n; k += kLanes<A>) {
+            LongLaneSum<A> sum;
+            const Vec<A> top = load(most + k);
+            for (int64_t i = 0; i < cut.size; ++i) {
+                A* at = held.data() + i * width + k;
+                const Vec<A> below = load(at) - top, e = exp(below);
+                sum.add(e);
+                store(at, log ? below : e);
+            }
+            store(divisor + k, log ? pycnn::PYCNN_ISA::log(sum.total()) : sum.total());
         }
+        for (int64_t i = 0; i < cut.size; ++i)
+            row_vectors<A>(n, [&](int64_t k, int m) {
+                const Vec<A> v = load(held.data() + i * width + k), d = load(divisor + k);
+                const Vec<A> result = log ? v - d : v / d;
+                past_caches ? put<true>(to + i * step + k, result, m)
+                            : store_some(to + i * step + k, result, m);
+            });
     };
-    along<A>(cut, 2 * kCostOfExp, row, columns);
+    along<A>(cut, 2 * kCostOfExp, row, columns, width_of<A>(cut));
 }
 
 template <class T>
 void dgrad(const T* dy, const T* y, T* dx, const Cut& cut, bool log) {
     using A = Accumulation<T>;
+    const bool past_caches = streams(dx, cut.outer * cut.size, cut.inner);
     const auto term = [&](Vec<A> g, Vec<A> v) { return log ? g : g * v; };
     const auto gradient = [&](Vec<A> g, Vec<A> v, Vec<A> sum) {
         return log ? g - exp(v) * sum : v * (g - sum);
@@ -89,19 +120,31 @@ void dgrad(const T* dy, const T* y, T* dx, const Cut& cut, bool log) {
         });
     };
     const auto columns = [&](int64_t o, int64_t j, int n) {
-        const int64_t first = o * cut.size * cut.inner + j;
-        LongLaneSum<A> sum;
-        for (int64_t i = 0; i < cut.size; ++i) {
-            const int64_t at = first + i * cut.inner;
-            sum.add(term(load_some(dy + at, n), load_some(y + at, n)));
+        const int64_t first = o * cut.size * cut.inner + j, width = width_of<A>(cut);
+        const Buffer<A> held(2 * cut.size * width + width);
+        A *gradients = held.data(), *values = gradients + cut.size * width,
+          *totals = values + cut.size * width;
+        for (int64_t i = 0; i < cut.size; ++i)
+            row_vectors<A>(n, [&](int64_t k, int m) {
+                const int64_t at = first + i * cut.inner + k;
+                store(gradients + i * width + k, load_some(dy + at, m));
+                store(values + i * width + k, load_some(y + at, m));
+            });
+        for (int64_t k = 0; k < n; k += kLanes<A>) {
+            LongLaneSum<A> sum;
+            for (int64_t i = 0; i < cut.size; ++i)
+                sum.add(term(load(gradients + i * width + k), load(values + i * width + k)));
+            store(totals + k, sum.total());
         }
-        const Vec<A> total = sum.total();
-        for (int64_t i = 0; i < cut.size; ++i) {
-            const int64_t at = first + i * cut.inner;
-            store_some(dx + at, gradient(load_some(dy + at, n), load_some(y + at, n), total), n);
-        }
+        for (int64_t i = 0; i < cut.size; ++i)
+            row_vectors<A>(n, [&](int64_t k, int m) {
+                const Vec<A> g = load(gradients + i * width + k), v = load(values + i * width + k);
+                const Vec<A> result = gradient(g, v, load(totals + k));
+                T* to = dx + first + i * cut.inner + k;
+                past_caches ? put<true>(to, result, m) : store_some(to, result, m);
+            });
     };
-    along<A>(cut, log ? kCostOfExp : 0.1, row, columns);
+    along<A>(cut, log ? kCostOfExp : 0.1, row, columns, width_of<A>(cut));
 }
 
 }  // namespace

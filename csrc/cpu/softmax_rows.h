@@ -6,6 +6,7 @@
 #include "cpu/math.h"
 #include "cpu/memory_order.h"
 #include "cpu/parallel.h"
+#include "cpu/stream.h"
 #include "cpu/threads.h"
 
 namespace pycnn::PYCNN_ISA {
@@ -15,21 +16,16 @@ template <class T>
 PYCNN_INLINE Vec<Accumulation<T>> load_or_least(const T* from, int n) {
     using A = Accumulation<T>;
     if (n == kLanes<A>) return load(from);
-    A lanes[kLanes<A>];
-    for (int i = 0; i < kLanes<A>; ++i)
-        lanes[i] = i < n ? static_cast<A>(from[i]) : -std::numeric_limits<A>::infinity();
-    return load(lanes);
+    Mask<A> lane;
+    for (int i = 0; i < kLanes<A>; ++i) lane[i] = i;
+    return select(lane < Mask<A>{} + n, load(from, n),
+                  broadcast<A>(-std::numeric_limits<A>::infinity()));
 }
 
 template <class T>
 PYCNN_INLINE Vec<Accumulation<T>> load_some(const T* from, int n) {
     return n == kLanes<Accumulation<T>> ? load(from) : load(from, n);
 }
-template <class T, class V>
-PYCNN_INLINE void store_some(T* to, V v, int n) {
-    n == kLanes<Accumulation<T>> ? store(to, v) : store(to, v, n);
-}
-
 // body(first element, n) for the vectors of a row.
 template <class A, class F>
 PYCNN_INLINE void row_vectors(int64_t count, F&& body) {
@@ -89,7 +85,10 @@ Accumulation<T> row_max(const T* x, int64_t count) {
     row_vectors<A>(count, [&](int64_t i, int n) { most = max(load_or_least(x + i, n), most); });
     A lanes[kLanes<A>];
     store(lanes, most);
-    return *std::max_element(lanes, lanes + kLanes<A>);
+    for (int half = kLanes<A> / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i)
+            lanes[i] = lanes[i + half] > lanes[i] ? lanes[i + half] : lanes[i];
+    return lanes[0];
 }
 
 // max x along columns that lie side by side.
@@ -101,10 +100,11 @@ PYCNN_INLINE Vec<Accumulation<T>> column_max(const T* x, int64_t count, int64_t 
     return most;
 }
 
-// Calls row(o) where the axis is innermost, else columns(o, j, n) for vectors of n columns.
+// Calls row(o) where the axis is innermost, else columns(o, j, n) for groups of n columns, a vector
+// of them or `width`.
 template <class A, class Row, class Columns>
-void along(const Cut& cut, double cost, Row&& row, Columns&& columns) {
-    constexpr int64_t lanes = kLanes<A>;
+void along(const Cut& cut, double cost, Row&& row, Columns&& columns, int64_t width = kLanes<A>) {
+    const int64_t lanes = width;
     const int64_t vectors = cut.inner == 1 ? 1 : (cut.inner + lanes - 1) / lanes;
     const int64_t units = cut.outer * vectors;
     cost *= static_cast<double>(cut.size * (cut.inner == 1 ? 1 : lanes));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from pycnn.geometry import reduce_geometry
@@ -106,6 +107,23 @@ def _power_norms():
         )  # fmt: skip
 
 
+def _extreme(op, name, shape, axes):
+    """All on one side of 0; NaN in the second output, an infinity in the third."""
+    sign = -1 if op == "amax" else 1
+
+    def inputs(draw):
+        x = sign * (1 + abs(draw(*shape)))
+        along = np.moveaxis(x, axes[0], -1)
+        along[1, 40] = np.nan
+        along[2, 41] = sign * np.inf
+        return (x,)
+
+    return Case(
+        "reduce", f"{op} of {name}", reduce_geometry(op, axes), inputs,
+        lambda x: getattr(torch, op)(x, axes), exact=False,
+    )  # fmt: skip
+
+
 CASES = [
     *_cases(),
     *_power_norms(),
@@ -114,6 +132,14 @@ CASES = [
     _sums("of one element", (1,), (0,)),
     _sums("of a long row", (3, 5003), (1,)),
     _sums("of a tall column", (5003, 3), (0,)),
+    # float32 in blocks: a fold of rows and what is left of it, rows that are too long to fold
+    _sums("of 198 pixels of 70 channels", (2, 70, 9, 11), (0, 2, 3)),
+    _sums("of 78 pixels of 300 channels", (1, 300, 6, 13), (0, 2, 3)),
+    _sums("of 77 rows of 1100", (77, 1100), (0,)),
+    *(_extreme(op, name, shape, axes)
+      for op in ("amax", "amin")
+      for name, shape, axes in (
+          ("a long row", (3, 5003), (1,)), ("80 rows of 130", (80, 130), (0,)))),
     _sums("of apart axes", (7, 3, 5, 2, 3), (0, 2, 4)),
     Case(
         "reduce", "sum of integers", reduce_geometry("sum", (1,)), lambda draw: (draw(3, 40),),

@@ -76,6 +76,8 @@ SHAPES = {
     "1000 classes": ((3, 1000), 1, _plain),
     "one class": ((4, 1), 1, _plain),
     "more columns than a vector": ((2, 5, 33), 1, _plain),
+    "more columns than a group": ((2, 3, 273), 1, _plain),
+    "groups of a few vectors": ((70, 83), 0, _plain),
     "a long row": ((2, 9001), 1, _plain),
     "a long column": ((601, 3), 0, _plain),
     "overflow": ((4, 9), 1, _spiked),
