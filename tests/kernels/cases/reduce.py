@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from pycnn.geometry import reduce_geometry
@@ -115,6 +116,11 @@ CASES = [
     _sums("of a long row", (3, 5003), (1,)),
     _sums("of a tall column", (5003, 3), (0,)),
     _sums("of apart axes", (7, 3, 5, 2, 3), (0, 2, 4)),
+    Case(  # sorted: the largest is near the end
+        "reduce", "argmax of long apart axes", reduce_geometry("argmax", (0, 2)),
+        lambda draw: (np.sort(draw(20001, 2, 3), 0),), _flat(torch.argmax)((0, 2)), exact=False,
+        dtypes=("float32",), large=True,
+    ),
     Case(
         "reduce", "sum of integers", reduce_geometry("sum", (1,)), lambda draw: (draw(3, 40),),
         lambda x: x.sum(1), dtypes=("int32", "int64", "uint8", "bool"),
