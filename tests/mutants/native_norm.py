@@ -17,8 +17,6 @@ MUTANTS = [
     Mutant(SUMS, "end = count * (part + 1) / parts", "end = count * part / parts",
            "batch_norm_stats-"),
     Mutant(LAYOUT, "rows % times * C", "rows % times", "batch_norm_apply-"),
-    Mutant(APPLY, "if (fold.rest > 0) run(", "if (fold.rest > 1) run(",
-           "batch_norm_apply-one_channel", count=2, every_layout=True),
     Mutant(APPLY, "p.slope[c] / static_cast<A>(count) * p.scale[c]",
            "p.slope[c] / static_cast<A>(count)", "batch_norm_dgrad-odd_planes"),
     Mutant(LRN, "window_sum(ratios.data() + at, g.after, g.before",
