@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <string>
 
@@ -26,6 +27,18 @@ inline std::string text_of(py::handle object) {
     } catch (const std::exception&) {
         return std::string("an object of type ") + Py_TYPE(object.ptr())->tp_name;
     }
+}
+
+// A name: a string without zero bytes, which would end it for C.
+inline std::string name_arg(py::handle object, const std::string& name) {
+    if (!PyUnicode_Check(object.ptr())) throw TypeError(refusal(name, text_of(object), "a string"));
+    Py_ssize_t length = 0;
+    const char* text = PyUnicode_AsUTF8AndSize(object.ptr(), &length);
+    if (text == nullptr) PyErr_Clear();
+    if (text == nullptr || std::strlen(text) != static_cast<size_t>(length))
+        throw ValueError(
+            refusal(name, text_of(object), "a string of Unicode's characters but \\0"));
+    return text;
 }
 
 // Integers and what has __index__ (NumPy's integers); neither bool nor float.

@@ -45,11 +45,6 @@ py::tuple conv2d_output_shape(py::handle x_shape, py::handle w_shape, py::handle
     return py::make_tuple(p.N, p.K, p.P, p.Q);
 }
 
-std::string name_arg(py::handle object, const std::string& name) {
-    if (!PyUnicode_Check(object.ptr())) throw TypeError(refusal(name, text_of(object), "a string"));
-    return py::cast<std::string>(object);
-}
-
 DTypes dtypes_arg(py::handle object) {
     DTypes accepted = 0;
     const py::tuple items = sequence_arg(object, "dtypes", "a sequence of dtype names");

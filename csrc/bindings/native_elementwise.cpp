@@ -25,7 +25,9 @@ Number number_arg(py::handle object, const std::string& name) {
         number.integer = static_cast<int64_t>(PyLong_AsUnsignedLongLongMask(object.ptr()));
         return number;
     }
-    const auto real = py::reinterpret_steal<py::object>(PyNumber_Float(object.ptr()));
+    // float() would read a string
+    const auto real = py::reinterpret_steal<py::object>(
+        PyNumber_Check(object.ptr()) ? PyNumber_Float(object.ptr()) : nullptr);
     if (!real) {
         PyErr_Clear();
         throw TypeError(refusal(name, text_of(object), "a number"));
@@ -46,8 +48,7 @@ void check_broadcasts(const std::string& name, const ArrayView& a, const ArrayVi
 
 void run(py::handle inputs, py::handle out, py::handle op, py::handle parameters) {
     ElementwiseCall call;
-    if (!PyUnicode_Check(op.ptr())) throw TypeError(refusal("op", text_of(op), "a string"));
-    call.op = py::cast<std::string>(op);
+    call.op = name_arg(op, "op");
     const py::tuple arrays = sequence_arg(inputs, "inputs", "a sequence of arrays");
     const py::tuple numbers = sequence_arg(parameters, "parameters", "a sequence of numbers");
     if (arrays.empty() || arrays.size() > kMostInputs)

@@ -50,6 +50,28 @@ Pool2dParams params_of(py::handle geometry) {
     if (g.R * g.S > kLargest)
         throw ValueError(refusal("the taps of a window", std::to_string(g.R * g.S),
                                  "at most " + std::to_string(kLargest)));
+    const auto check_windows = [](const char* axis, int64_t in, int64_t taps, int64_t out,
+                                  int64_t stride, int64_t pad, int64_t dilation) {
+        const int64_t reach = (taps - 1) * dilation + 1;
+        if (pad >= reach)
+            throw ValueError(refusal(std::string("the padding of the ") + axis, std::to_string(pad),
+                                     "less than the dilated window, " + std::to_string(reach)));
+        if (out > 0 && (out - 1) * stride >= std::max<int64_t>(in, 1) + pad)
+            throw ValueError(refusal(std::string("the output's ") + axis, std::to_string(out),
+                                     "windows that begin inside the image or before it"));
+    };
+    if (!g.adaptive) {
+        check_windows("height", g.H, g.R, g.P, g.stride_h, g.pad_h, g.dilation_h);
+        check_windows("width", g.W, g.S, g.Q, g.stride_w, g.pad_w, g.dilation_w);
+    }
+    if (g.adaptive) {
+        const bool plain = g.stride_h == 1 && g.stride_w == 1 && g.pad_h == 0 && g.pad_w == 0 &&
+                           g.dilation_h == 1 && g.dilation_w == 1;
+        if (!plain || g.R * g.P < g.H * (g.P > 0) || g.S * g.Q < g.W * (g.Q > 0))
+            throw ValueError(refusal("geometry", text_of(geometry),
+                                     "an adaptive pooling's: its largest window, stride 1, no "
+                                     "padding, dilation 1"));
+    }
     if (g.adaptive) {  // windows of all sizes; R and S are the largest
         const auto most = [](int64_t in, int64_t out) {
             return out ? (in + out - 1) / out + 1 : 1;

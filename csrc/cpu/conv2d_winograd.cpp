@@ -438,6 +438,15 @@ void convolve(const Problem& g) {
     by_tiles(g, zeros.data(), std::min(tasks, tiles));
 }
 
+void check(const Conv2dParams& p, const ArrayView& output) {
+    check_dtype("the output", output, only(DType::f32));
+    const bool fits = p.R == kTaps && p.S == kTaps && p.stride_h == 1 && p.stride_w == 1 &&
+                      p.dilation_h == 1 && p.dilation_w == 1 && p.G == 1;
+    if (!fits)
+        throw ValueError(
+            refusal("the convolution", "another", "a 3x3 filter, stride 1, dilation 1, groups 1"));
+}
+
 // Runs a pass whose filter strides and sizes are set, on arrays of any strides.
 void run(Problem g, const ArrayView& input, const ArrayView& w, const ArrayView& output,
          const EpilogueView& epilogue, bool turned) {
@@ -470,6 +479,7 @@ void run(Problem g, const ArrayView& input, const ArrayView& w, const ArrayView&
 
 void conv2d_fprop_winograd(const Conv2dParams& p, const ArrayView& x, const ArrayView& w,
                            const ArrayView& y, const EpilogueView& epilogue) {
+    check(p, y);
     Problem g{};
     g.N = p.N, g.C = p.C, g.H = p.H, g.W = p.W, g.K = p.K, g.P = p.P, g.Q = p.Q;
     g.top = p.top, g.left = p.left;
@@ -478,6 +488,7 @@ void conv2d_fprop_winograd(const Conv2dParams& p, const ArrayView& x, const Arra
 
 void conv2d_dgrad_winograd(const Conv2dParams& p, const ArrayView& dy, const ArrayView& w,
                            const ArrayView& dx, const EpilogueView& epilogue) {
+    check(p, dx);
     Problem g{};
     g.N = p.N, g.C = p.K, g.H = p.P, g.W = p.Q, g.K = p.C, g.P = p.H, g.Q = p.W;
     g.top = kTaps - 1 - p.top, g.left = kTaps - 1 - p.left;

@@ -46,6 +46,7 @@ class Mutant:
     new: str
     killer: str
     count: int = 1
+    every_layout: bool = False  # the killer also runs in the layouts that are slow to test
 
     def __str__(self) -> str:
         return f"{Path(self.file).stem}: {_squeeze(self.old)} -> {_squeeze(self.new)}"
@@ -73,10 +74,11 @@ class Mutant:
         expression = [] if one_case else [self.killer]
         if self.native:
             expression = [f"({self.killer}) and native" if expression else "native"]
-        arguments = [
-            f"tests/kernels/test_kernels.py::{name}" for name in ("test_exact", "test_oracle")
-        ]
-        if self.native:  # one configuration of each kernel
+        names = ["test_exact", "test_oracle"]
+        if self.every_layout:
+            names += [f"{name}_in_every_layout" for name in names]
+        arguments = [f"tests/kernels/test_kernels.py::{name}" for name in names]
+        if self.native and not self.every_layout:  # one configuration of each kernel
             arguments += ["-m", "not slow"]
         return [*arguments, *(["-k", *expression] if expression else [])], environment
 

@@ -15,6 +15,7 @@ from ..harness import Case, Draw
 SHAPES = {
     "odd planes": (3, 5, 7, 9),
     "one channel": (4, 1, 5, 3),
+    "one channel of odd size": (1, 1, 3, 11),
     "one image": (1, 7, 6, 6),
     "rows": (17, 6, 1, 1),
     "many channels": (2, 67, 3, 2),

@@ -49,6 +49,11 @@ def two_positive(draw):
     return draw(*SHAPE), draw.positive(*SHAPE)
 
 
+def two_nonzero(draw):
+    b = draw(*SHAPE)
+    return draw(*SHAPE), b + (b == 0).astype(b.dtype)
+
+
 def per_channel(draw):
     return draw(*SHAPE), draw(*CHANNELS)
 
@@ -166,6 +171,7 @@ def _cases():
         yield case(op, "", two, f, dtypes=INTEGERS)
     for op, f in (("add", torch.add), ("mul", torch.mul), ("maximum", torch.maximum)):
         yield case(op, "integers", two, f, dtypes=INTEGERS)
+    yield case("floor_divide", "integers", two_nonzero, torch.floor_divide, dtypes=INTEGERS[:2])
 
 
 def _three(draw):

@@ -141,6 +141,11 @@ CASES = [
       for name, shape, axes in (
           ("a long row", (3, 5003), (1,)), ("80 rows of 130", (80, 130), (0,)))),
     _sums("of apart axes", (7, 3, 5, 2, 3), (0, 2, 4)),
+    Case(  # sorted: the largest is near the end
+        "reduce", "argmax of long apart axes", reduce_geometry("argmax", (0, 2)),
+        lambda draw: (np.sort(draw(20001, 2, 3), 0),), _flat(torch.argmax)((0, 2)), exact=False,
+        dtypes=("float32",), large=True,
+    ),
     Case(
         "reduce", "sum of integers", reduce_geometry("sum", (1,)), lambda draw: (draw(3, 40),),
         lambda x: x.sum(1), dtypes=("int32", "int64", "uint8", "bool"),
