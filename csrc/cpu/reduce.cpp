@@ -189,7 +189,7 @@ void reduce_columns(const Plan& plan, int64_t x_offset, int64_t first_index, con
         axes[count - 1].stride == n * inner.stride) {
         const Axis adjacent = axes[--count];
         rows = adjacent.size;
-        fold = std::min(rows, kColumns / n);
+        fold = std::clamp<int64_t>(rows, 1, kColumns / n);
         row_step = adjacent.stride;
     }
     alignas(64) A acc[kColumns + kPadding], shifts[kColumns + kPadding];

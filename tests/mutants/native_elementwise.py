@@ -8,7 +8,8 @@ REDUCE = "csrc/cpu/reduce.cpp"
 LOOP = "csrc/cpu/elementwise.cpp"
 
 MUTANTS = [
-    Mutant("csrc/cpu/reduce_kernels.h", "m - u * kWidth", "m", "reduce-",
+    Mutant("csrc/cpu/reduce_kernels.h", "acc[u] = lane < static_cast<A>(m - u * kWidth)",
+           "acc[u] = lane < static_cast<A>(m)", "reduce-",
            every_layout=True),
     Mutant(REDUCE, "begin * axis.place", "begin", "reduce-argmax_of_long_apart_axes"),
     Mutant(REDUCE, "std::min(fold, rows - row) * n", "fold * n", "reduce-sum_of_"),

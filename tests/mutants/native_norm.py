@@ -24,7 +24,7 @@ MUTANTS = [
            "local_response_norm_dgrad-even_window"),
     Mutant(LRN, "broadcast<A>(g.k) + sum * broadcast<A>(g.share)",
            "broadcast<A>(g.k) + sum", "local_response_norm_", count=2),
-    Mutant(SOFTMAX, "static_cast<A>(from[i]) : -std::numeric_limits<A>::infinity()",
-           "static_cast<A>(from[i]) : A(0)", "softmax_fprop-"),
+    Mutant(SOFTMAX, "broadcast<A>(-std::numeric_limits<A>::infinity()))",
+           "broadcast<A>(A(0)))", "softmax_fprop-"),
     Mutant(LOSS, "(q - 1) * g.target", "q * g.target", "softmax_cross_entropy_dgrad-plain"),
 ]  # fmt: skip
