@@ -49,7 +49,7 @@ def times_of(samples: Sequence[float]) -> Times:
 
 
 def interleaved(functions: dict[str, Callable[[], Any]], seconds: float) -> dict[str, Times]:
-    """Call all functions in turn, `seconds` for each, at least five rounds of three calls.
+    """Call all functions in turn, `seconds` for each, at least four rounds of three calls.
 
     A turn begins with a pause and a call that is not timed: the threads of the one before spin on
     their cores for milliseconds, and its data leave the caches."""
@@ -58,7 +58,7 @@ def interleaved(functions: dict[str, Callable[[], Any]], seconds: float) -> dict
         function()
     end = time.perf_counter() + seconds * len(functions)
     rounds = 0
-    while time.perf_counter() < end or rounds < 5:
+    while time.perf_counter() < end or rounds < 4:
         rounds += 1
         for name, function in functions.items():
             time.sleep(_SPIN)
