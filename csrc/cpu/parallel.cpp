@@ -16,7 +16,7 @@ namespace pycnn {
 namespace {
 
 std::atomic<double> least_share{4000};  // nanoseconds of work that are worth waking a thread for
-constexpr auto kSpin = std::chrono::microseconds(100);  // how long an idle thread looks for work
+constexpr auto kSpin = std::chrono::microseconds(1000);  // how long an idle thread looks for work
 
 void relax() {
 #if defined(__x86_64__) || defined(__i386__)

@@ -11,7 +11,6 @@ MUTANTS = [
     Mutant("csrc/cpu/reduce_kernels.h", "acc[u] = lane < static_cast<A>(m - u * kWidth)",
            "acc[u] = lane < static_cast<A>(m)", "reduce-",
            every_layout=True),
-    Mutant(REDUCE, "begin * axis.place", "begin", "reduce-argmax_of_long_apart_axes"),
     Mutant(REDUCE, "std::min(fold, rows - row) * n", "fold * n", "reduce-sum_of_"),
     Mutant(REDUCE, "int64_t j = 1; j < fold", "int64_t j = 2; j < fold", "reduce-sum_over_"),
     Mutant(LOOP, "stage.kept != from || ", "", "elementwise-add"),
