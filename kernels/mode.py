@@ -1,6 +1,6 @@
 """Whether this process interprets Triton kernels or compiles them.
 
-Triton decorates its own library as it is imported: the mode is settled before, for the whole process.
+Triton decorates its own library as it is imported, so that the mode is settled before.
 """
 
 from __future__ import annotations
