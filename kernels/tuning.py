@@ -58,15 +58,36 @@ class Configurations:
     def choose(self, dtype: Any, key: tuple[Any, ...], cost: Callable[[Config], float]) -> Config:
         """The configuration for a call: the one that is forced, the table's row for (dtype, key),
         or the one whose `cost`, a time in any unit, is least."""
+        if _consulted is not None:
+            _consulted.append(self.name)
         forced = _forced.get(self.name)
         if forced is not None:
             return forced
-        fitting = [c for c in self.configs if not c.dtypes or str(dtype) in c.dtypes]
-        return min(fitting, key=cost)
+        return min(self.fitting(str(dtype)), key=cost)
+
+    def fitting(self, dtype: str, arch: int | None = None) -> list[Config]:
+        """The configurations for a dtype, and for an architecture where one is named."""
+        return [
+            c
+            for c in self.configs
+            if (not c.dtypes or dtype in c.dtypes) and (arch is None or arch in c.archs)
+        ]
 
 
 REGISTRY: dict[str, Configurations] = {}
 _forced: dict[str, Config] = {}
+_consulted: list[str] | None = None
+
+
+@contextmanager
+def consulting() -> Iterator[list[str]]:
+    """Collects the names of the kernels whose configuration is chosen inside."""
+    global _consulted
+    before, _consulted = _consulted, []
+    try:
+        yield _consulted
+    finally:
+        _consulted = before
 
 
 @contextmanager

@@ -249,10 +249,10 @@ def _others(batch: int) -> Iterator[Problem]:
     for name, logits in (("imagenet", (batch, 1000)), ("voc", (8, 21, 512, 512))):
         target = (logits[0], *logits[2:])
         for log in (False, True):
-            g = softmax_geometry(1, log)
+            softmax = softmax_geometry(1, log)
             label = f"{name} log" if log else name
-            yield _plain("softmax_fprop", label, g, [logits], logits)
-            yield _plain("softmax_dgrad", label, g, [logits, logits], logits)
+            yield _plain("softmax_fprop", label, softmax, [logits], logits)
+            yield _plain("softmax_dgrad", label, softmax, [logits, logits], logits)
         yield from _cross_entropies(name, logits, target)
 
 

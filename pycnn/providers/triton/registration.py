@@ -37,6 +37,8 @@ def triton_kernel(
     def run(*inputs: Any, out: Any, geometry: Any, epilogue: Any = None) -> None:
         launcher()(*inputs, out=out, geometry=geometry, epilogue=epilogue)
 
+    run.stem = stem  # type: ignore[attr-defined]
+
     def refuses_too(geometry: Any, operands: Any, epilogue: Any) -> str | None:
         if floating and not is_floating_point(operands[0].dtype):
             return f"{operands[0].dtype}: its kernels are for floating point"
