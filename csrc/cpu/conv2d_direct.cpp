@@ -24,6 +24,7 @@
 #include "cpu/conv2d_tile.h"
 #include "cpu/epilogue.h"
 #include "cpu/parallel.h"
+#include "cpu/stream.h"
 #include "cpu/threads.h"
 
 namespace pycnn::PYCNN_ISA {
@@ -64,6 +65,7 @@ class Direct {
     using T = Accumulation<S>;
     static constexpr int64_t kVector = kLanes<T>;
     static constexpr int64_t kTile = kTilePixels * kTileVectors * kVector;
+    static constexpr int64_t kFiltersNear = 40 * 1024;
 
   public:
     Direct(const Problem& problem, const EpilogueView& epilogue)
@@ -73,6 +75,12 @@ class Direct {
           linear_(vectors_only(epilogue), Layout::contiguous) {
         make_units();
         cut();
+        const ArrayView& out = p_.out;
+        whole_ = std::is_same_v<S, T> && out.strides[1] == 1 && !residual_ &&
+                 (activation_ == Activation::none || activation_ == Activation::relu ||
+                  activation_ == Activation::relu6);
+        stream_ = whole_ && is_channels_last(out) && p_.width > 0 && p_.width % kVector == 0 &&
+                  streams(static_cast<const S*>(out.data), out.numel() / p_.width, p_.width);
     }
 
     void run() {
@@ -104,6 +112,23 @@ class Direct {
     static int64_t taps(const Unit& u) {
         return static_cast<int64_t>(u.rows->taps.size() * u.columns->taps.size());
     }
+    // Elements of a unit's filters for one input channel.
+    static int64_t filter_row(const Unit& u) { return taps(u) * u.vectors * kVector; }
+
+    // The end of the units from `from` that take turns tile by tile, so that a pixel is written at
+    // one time: they are of one phase, and their filters stay in the first cache together.
+    int64_t end_of_turn(int64_t from, int64_t to) const {
+        const Unit& first = units_[static_cast<size_t>(from)];
+        int64_t end = from + 1;
+        for (; channel_blocks_ == 1 && end < to; ++end) {
+            const Unit& u = units_[static_cast<size_t>(end)];
+            const int64_t row = u.packed - first.packed + filter_row(u);
+            if (u.phase != first.phase ||
+                row * p_.depth * static_cast<int64_t>(sizeof(T)) > kFiltersNear)
+                break;
+        }
+        return end;
+    }
 
     void make_units() {
         packed_ = 0;
@@ -114,7 +139,7 @@ class Direct {
                     Unit u{&rows, &columns, phase, k, 0, 0, packed_};
                     u.channels = std::min(kTileVectors * kVector, p_.width - k);
                     u.vectors = static_cast<int>(ceil_div(u.channels, kVector));
-                    packed_ += taps(u) * u.vectors * kVector;
+                    packed_ += filter_row(u);
                     units_.push_back(u);
                 }
                 ++phase;
@@ -152,7 +177,9 @@ class Direct {
         rows_ = p_.rows.outputs, columns_ = p_.columns.outputs, images_ = 1;
         while (columns_ > kTilePixels && !fits(1, columns_, 1)) columns_ = ceil_div(columns_, 2);
         // With one block of channels the sums never leave the tile: any number of pixels will do.
-        const int64_t pixels = channel_blocks_ == 1 ? int64_t{1} << 40 : kPixels;
+        int64_t pixels = channel_blocks_ == 1 ? int64_t{1} << 40 : kPixels;
+        // Nor is the window worth more than the first cache if the filters stay there.
+        if (phases_ == 1 && packed_ * p_.depth * bytes <= kFiltersNear) pixels = 8 * kPixels;
         while (rows_ > 1 && (rows_ * columns_ > pixels || !fits(rows_, columns_, 1)))
             rows_ = one_part_more(p_.rows.outputs, rows_);
         const int64_t threads = num_threads(), plane = p_.rows.outputs * p_.columns.outputs;
@@ -199,7 +226,7 @@ class Direct {
 
     // Of unit u in group g, block of channels from `channel`.
     int64_t packed_at(const Unit& u, int64_t group, int64_t channel) const {
-        return (group * packed_ + u.packed) * p_.depth + taps(u) * u.vectors * kVector * channel;
+        return (group * packed_ + u.packed) * p_.depth + filter_row(u) * channel;
     }
 
     void pack_all() {
@@ -349,51 +376,86 @@ class Direct {
         const Window across(p_.columns, std::min(columns_, p_.columns.outputs - b.column));
         std::vector<std::vector<TilePixels>> tiles(phases_);
         int64_t all_tiles = 0, largest = 0;
-        for (int64_t i = units_from; i < units_to; ++i) {
-            const Unit& u = units_[static_cast<size_t>(i)];
-            auto& of_phase = tiles[u.phase];
-            if (of_phase.empty()) of_phase = tiles_of_block(b, *u.rows, *u.columns, down, across);
-            all_tiles += static_cast<int64_t>(of_phase.size());
-            largest = std::max(largest, taps(u) * u.vectors * kVector * block_channels_);
+        for (int64_t i = units_from, end; i < units_to; i = end) {
+            const Unit& first = units_[static_cast<size_t>(i)];
+            auto& of_phase = tiles[first.phase];
+            if (of_phase.empty())
+                of_phase = tiles_of_block(b, *first.rows, *first.columns, down, across);
+            end = end_of_turn(i, units_to);
+            const Unit& last = units_[static_cast<size_t>(end - 1)];
+            all_tiles += (end - i) * static_cast<int64_t>(of_phase.size());
+            largest = std::max(largest, last.packed + filter_row(last) - first.packed);
         }
         const Buffer<T> workspace(b.images * down.slots * across.slots * block_channels_);
         const Buffer<T> sums((channel_blocks_ == 1 ? 1 : all_tiles) * kTile);
-        const Buffer<T> own_filters(pack_in_task_ ? largest : 0);
+        const Buffer<T> own_filters(pack_in_task_ ? largest * block_channels_ : 0);
 
         for (int64_t c = 0; c < channel_blocks_; ++c) {
             const int64_t channel = c * block_channels_;
             const int64_t channels = std::min(block_channels_, p_.depth - channel);
+            const bool complete = c == channel_blocks_ - 1;
             gather(b, down, across, group * p_.depth + channel, channels, workspace.data());
             T* at = sums.data();
             size_t phase = phases_;
             Offsets offsets;
-            for (int64_t i = units_from; i < units_to; ++i) {
-                const Unit& u = units_[static_cast<size_t>(i)];
-                if (u.phase != phase)
-                    offsets = offsets_of(*u.rows, *u.columns, down, across, channels);
-                phase = u.phase;
+            for (int64_t i = units_from, end; i < units_to; i = end) {
+                end = end_of_turn(i, units_to);
+                const Unit& first = units_[static_cast<size_t>(i)];
+                if (first.phase != phase)
+                    offsets = offsets_of(*first.rows, *first.columns, down, across, channels);
+                phase = first.phase;
                 TileInput<T> in{};
                 in.step = across.step * channels;
                 in.depth = offsets.depth;
                 const T* filters = own_filters.data();
-                if (pack_in_task_)
-                    pack(u, group, channel, channels, own_filters.data());
-                else
-                    filters = filters_.data() + packed_at(u, group, channel);
-                const int64_t row_taps = offsets.per_row,
-                              row_filters = row_taps * offsets.depth * u.vectors * kVector;
-                for (const TilePixels& t : tiles[u.phase]) {
+                if (!pack_in_task_) {
+                    filters = filters_.data() + packed_at(first, group, channel);
+                } else {
+                    for (int64_t j = i; j < end; ++j) {
+                        const Unit& u = units_[static_cast<size_t>(j)];
+                        pack(u, group, channel, channels,
+                             own_filters.data() + (u.packed - first.packed) * channels);
+                    }
+                }
+                const int64_t row_taps = offsets.per_row;
+                for (const TilePixels& t : tiles[phase]) {
                     in.run0 = workspace.data() + t.runs[0].slot * channels;
                     in.run1 = workspace.data() + t.runs[1].slot * channels;
                     in.offsets = offsets.of_taps.data() + t.taps_from * row_taps;
                     in.taps = (t.taps_to - t.taps_from) * row_taps;
-                    in.weights = filters + t.taps_from * row_filters;
-                    tile_of<T>(t.pixels, u.vectors)(in, at, c > 0);
-                    if (c == channel_blocks_ - 1) finish(t, u, group, at);
-                    if (channel_blocks_ > 1) at += kTile;
+                    for (int64_t j = i; j < end; ++j) {
+                        const Unit& u = units_[static_cast<size_t>(j)];
+                        const int64_t row_filters = row_taps * offsets.depth * u.vectors * kVector;
+                        in.weights = filters + (u.packed - first.packed) * channels +
+                                     t.taps_from * row_filters;
+                        run_tile(in, t, u, group, at, c > 0, complete);
+                        if (channel_blocks_ > 1) at += kTile;
+                    }
                 }
             }
         }
+    }
+
+    // One tile of a unit; its sums stay in `sums` until they are complete.
+    void run_tile(const TileInput<T>& in, const TilePixels& t, const Unit& u, int64_t group,
+                  T* sums, bool resume, bool complete) const {
+        const Tile<T> run = tile_of<T>(t.pixels, u.vectors);
+        const T* earlier = resume ? sums : nullptr;
+        const TileOutput<T> own = dense_tile(sums, t.pixels, u.vectors);
+        if (!complete) return run(in, earlier, own);
+        if (!whole_ || u.channels % kVector != 0) {
+            run(in, earlier, own);
+            return finish(t, u, group, sums);
+        }
+        const int64_t channel = group * p_.width + u.first, step = u.columns->step;
+        const TileOutput<T> out{pixels_of<T>(p_.out, t.runs[0], step, channel, 0, 0).data,
+                                pixels_of<T>(p_.out, t.runs[1], step, channel, 0, 0).data,
+                                step * p_.out.strides[3], stream_};
+        if (!stream_) fetch(t, u, out);
+        if (!linear_.epilogue.linear() && activation_ == Activation::none)
+            return run(in, earlier, out);
+        run(in, earlier, own);
+        finish_whole(t, u, channel, sums, out);
     }
 
     // --- the end of a tile: epilogue and store ---
@@ -404,6 +466,33 @@ class Direct {
         E* data = static_cast<E*>(a.data) + run.image * a.strides[0] + channel * a.strides[1] +
                   run.row * a.strides[2] + run.column * a.strides[3];
         return {data, step * a.strides[3], a.strides[1], pixels, channels};
+    }
+
+    // The lines of the output come while the sums are made.
+    static void fetch(const TilePixels& t, const Unit& u, const TileOutput<T>& out) {
+        const int64_t first = first_run(static_cast<int>(t.pixels));
+        for (int64_t i = 0; i < t.pixels; ++i) {
+            const T* to = i < first ? out.run0 + i * out.step : out.run1 + (i - first) * out.step;
+            for (int v = 0; v < u.vectors; ++v) __builtin_prefetch(to + v * kVector, 1);
+        }
+    }
+
+    // The end of a tile of whole vectors, in T, without a residual.
+    void finish_whole(const TilePixels& t, const Unit& u, int64_t channel, const T* sums,
+                      const TileOutput<T>& out) const {
+        Epilogue<T> e = linear_.epilogue;
+        e.activation = activation_;
+        const int64_t first = first_run(static_cast<int>(t.pixels));
+        for (int64_t i = 0; i < t.pixels; ++i) {
+            T* to = i < first ? out.run0 + i * out.step : out.run1 + (i - first) * out.step;
+            for (int64_t k = 0; k < u.channels; k += kVector, sums += kVector) {
+                const Vec<T> value = e.finish(load(sums), channel + k, 0, kVector);
+                if (out.stream)
+                    stream(to + k, value);
+                else
+                    store(to + k, value);
+            }
+        }
     }
 
     void finish(const TilePixels& t, const Unit& u, int64_t group, T* sums) const {
@@ -450,6 +539,8 @@ class Direct {
     int64_t packed_ = 0;  // elements of filters per group and input channel
     Buffer<T> filters_;
     bool pack_in_task_ = false;
+    bool whole_ = false;   // vectors of sums may be stored as they are
+    bool stream_ = false;  // and past the caches
     int64_t channel_blocks_ = 1, block_channels_ = 1;
     int64_t images_ = 1, rows_ = 1, columns_ = 1;  // of a block
     int64_t task_units_ = 1;
