@@ -8,9 +8,12 @@
 //            pixels, a block of channels at a time, with the padding as zeros, into a workspace
 //            that stays in the L2 cache; there every tap is a constant distance. The filters are
 //            packed as [output channels][channel block][tap][channel][2 vectors].
+//            Shallow filters, a stem's, stay in the L1 cache: there a tile's pixels take all
+//            output channels in turn, and are written whole.
 // Traffic    the input once per group of output channels, with its halo; the filters once per block
-//            of pixels, from the L3 cache; the output once. VGG conv1_2 at 224x224, 64 channels:
-//            142 FLOP per byte, bound by fma(): 255 of 270 GFLOP/s on one core of a Zen 5
+//            of pixels, from the L3 cache; the output once, past the caches if it is large. VGG
+//            conv1_2 at 224x224, 64 channels: 142 FLOP per byte, bound by fma(): 255 of 270 GFLOP/s
+//            on one core of a Zen 5
 // Numerics   one fma() per term, channel blocks outermost, then taps, then channels; deterministic
 // Refuses    nothing
 // Source     Georganas et al. 2018, arXiv:1808.05567; its phases: Dumoulin and Visin 2016,
@@ -19,9 +22,8 @@
 #include <vector>
 
 #include "cpu/conv2d.h"
+#include "cpu/conv2d_direct_tiles.h"
 #include "cpu/conv2d_pack.h"
-#include "cpu/conv2d_phases.h"
-#include "cpu/conv2d_tile.h"
 #include "cpu/epilogue.h"
 #include "cpu/parallel.h"
 #include "cpu/stream.h"
@@ -48,16 +50,6 @@ struct Unit {
     int64_t packed;  // where its filters begin, per input channel of the group
 };
 
-// Two runs of neighbouring pixels, the second of which may be empty.
-struct TilePixels {
-    int64_t pixels;              // of both
-    int64_t taps_from, taps_to;  // of the phase's rows: those that reach the input in either run
-    struct Run {
-        int64_t slot;                // of the workspace
-        int64_t image, row, column;  // of the output
-    } runs[2];
-};
-
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <class S>
@@ -65,7 +57,7 @@ class Direct {
     using T = Accumulation<S>;
     static constexpr int64_t kVector = kLanes<T>;
     static constexpr int64_t kTile = kTilePixels * kTileVectors * kVector;
-    static constexpr int64_t kFiltersNear = 40 * 1024;
+    static constexpr int64_t kFiltersNear = 40 * 1024;  // of the units of a turn
 
   public:
     Direct(const Problem& problem, const EpilogueView& epilogue)
@@ -178,7 +170,7 @@ class Direct {
         while (columns_ > kTilePixels && !fits(1, columns_, 1)) columns_ = ceil_div(columns_, 2);
         // With one block of channels the sums never leave the tile: any number of pixels will do.
         int64_t pixels = channel_blocks_ == 1 ? int64_t{1} << 40 : kPixels;
-        // Nor is the window worth more than the first cache if the filters stay there.
+        // Filters that stay in the first cache gain nothing by more of them.
         if (phases_ == 1 && packed_ * p_.depth * bytes <= kFiltersNear) pixels = 8 * kPixels;
         while (rows_ > 1 && (rows_ * columns_ > pixels || !fits(rows_, columns_, 1)))
             rows_ = one_part_more(p_.rows.outputs, rows_);
@@ -245,74 +237,12 @@ class Direct {
 
     // --- one task ---
 
-    struct Block {
-        int64_t image, images, row, column;
-    };
-
     Block block_at(int64_t i) const {
         const int64_t across = ceil_div(p_.columns.outputs, columns_);
         const int64_t down = ceil_div(p_.rows.outputs, rows_);
         const int64_t image = i / across / down * images_;
         return {image, std::min(images_, p_.in.shape[0] - image), i / across % down * rows_,
                 i % across * columns_};
-    }
-
-    // The rows of a phase's taps that lie inside the input for one row of outputs: one range, for
-    // the offsets ascend.
-    std::pair<int64_t, int64_t> taps_inside(const AxisPhase& rows, int64_t i) const {
-        const int64_t all = static_cast<int64_t>(rows.taps.size());
-        int64_t from = 0, to = all;
-        const auto input = [&](int64_t tap) {
-            return i * p_.rows.stride + rows.taps[static_cast<size_t>(tap)].offset;
-        };
-        while (from < all && input(from) < 0) ++from;
-        while (to > from && input(to - 1) >= p_.rows.inputs) --to;
-        return {from, to};
-    }
-
-    // Cuts a block's pixels of one phase into tiles.
-    std::vector<TilePixels> tiles_of_block(const Block& b, const AxisPhase& rows,
-                                           const AxisPhase& columns, const Window& down,
-                                           const Window& across) const {
-        std::vector<TilePixels> tiles;
-        std::optional<size_t> waiting[kTilePixels / 2 + 1];  // tiles of one run, by its pixels
-        const int64_t height = std::clamp<int64_t>(rows.count - b.row, 0, rows_);
-        const int64_t width = std::clamp<int64_t>(columns.count - b.column, 0, columns_);
-        const int64_t parts = ceil_div(width, kTilePixels);
-        // Rows outermost: runs that are joined are in like rows, with like taps in the padding.
-        for (int64_t i = 0; i < height; ++i) {
-            const auto [taps_from, taps_to] = taps_inside(rows, b.row + i);
-            for (int64_t n = 0; n < b.images; ++n)
-                for (int64_t part = 0; part < parts; ++part) {
-                    const int64_t from = width * part / parts, to = width * (part + 1) / parts;
-                    const int64_t pixels = to - from, first = first_run(static_cast<int>(pixels));
-                    const auto run_at = [&](int64_t j) {
-                        return TilePixels::Run{
-                            (n * down.slots + i * down.step) * across.slots + j * across.step,
-                            b.image + n, rows.first + (b.row + i) * rows.step,
-                            columns.first + (b.column + j) * columns.step};
-                    };
-                    if (pixels > kTilePixels / 2) {
-                        tiles.push_back(
-                            {pixels, taps_from, taps_to, {run_at(from), run_at(from + first)}});
-                        continue;
-                    }
-                    std::optional<size_t>& other = waiting[pixels];
-                    if (other) {
-                        TilePixels& tile = tiles[*other];
-                        tile.pixels *= 2;
-                        tile.taps_from = std::min(tile.taps_from, taps_from);
-                        tile.taps_to = std::max(tile.taps_to, taps_to);
-                        tile.runs[1] = run_at(from);
-                        other.reset();
-                    } else {
-                        other = tiles.size();
-                        tiles.push_back(
-                            {pixels, taps_from, taps_to, {run_at(from), run_at(from + first)}});
-                    }
-                }
-        }
-        return tiles;
     }
 
     // workspace[image][slot of rows][slot of columns][channel]
@@ -451,7 +381,6 @@ class Direct {
         const TileOutput<T> out{pixels_of<T>(p_.out, t.runs[0], step, channel, 0, 0).data,
                                 pixels_of<T>(p_.out, t.runs[1], step, channel, 0, 0).data,
                                 step * p_.out.strides[3], stream_};
-        if (!stream_) fetch(t, u, out);
         if (!linear_.epilogue.linear() && activation_ == Activation::none)
             return run(in, earlier, out);
         run(in, earlier, own);
@@ -466,15 +395,6 @@ class Direct {
         E* data = static_cast<E*>(a.data) + run.image * a.strides[0] + channel * a.strides[1] +
                   run.row * a.strides[2] + run.column * a.strides[3];
         return {data, step * a.strides[3], a.strides[1], pixels, channels};
-    }
-
-    // The lines of the output come while the sums are made.
-    static void fetch(const TilePixels& t, const Unit& u, const TileOutput<T>& out) {
-        const int64_t first = first_run(static_cast<int>(t.pixels));
-        for (int64_t i = 0; i < t.pixels; ++i) {
-            const T* to = i < first ? out.run0 + i * out.step : out.run1 + (i - first) * out.step;
-            for (int v = 0; v < u.vectors; ++v) __builtin_prefetch(to + v * kVector, 1);
-        }
     }
 
     // The end of a tile of whole vectors, in T, without a residual.
