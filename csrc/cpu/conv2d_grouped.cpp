@@ -21,47 +21,79 @@
 namespace pycnn::PYCNN_ISA {
 namespace {
 
-constexpr int kPixels = 7;
+// Outputs in registers: the fewer for narrow rows, and where lanes change places, which takes more
+// registers for the filter.
+constexpr int kFew = 7, kMany = kRegisters == 32 ? 14 : kFew;
+
+// The taps of S columns next to each other, for kStep input channels or distances.
+template <int S, int kStep, class T>
+PYCNN_INLINE void load_taps(Vec<T> (&filter)[S][kStep], const T* taps, int64_t tap_column) {
+    for (int s = 0; s < S; ++s)
+        for (int d = 0; d < kStep; ++d) filter[s][d] = load(taps + s * tap_column + d * kLanes<T>);
+}
+
+// What the inputs of column j add to the outputs that see them: through taps s = j, j - kStride...
+template <int S, int kStride, int kPixels, class V>
+PYCNN_INLINE void add_input(V (&acc)[kPixels], V x, int j, const V* filter, int next) {
+    for (int s = 0; s < S; ++s) {
+        const int i = j - s;
+        if (i < 0 || i % kStride != 0 || i / kStride >= kPixels) continue;
+        acc[i / kStride] = fma(x, filter[s * next], acc[i / kStride]);
+    }
+}
 
 // One row of a tile, kPixels outputs: S columns of taps next to each other.
-template <int S, int kStride, int kSpan, class T>
+template <int S, int kStride, int kSpan, int kPixels, class T>
 PYCNN_INLINE void add_row(Vec<T> (&acc)[kPixels], const T* in, const T* taps, int64_t tap_column) {
-    constexpr int kStep = std::min(4, kSpan);
-    unrolled<kSpan / kStep>([&](auto part) {
-        Vec<T> filter[S][kStep];
-        for (int s = 0; s < S; ++s)
-            for (int d = 0; d < kStep; ++d)
-                filter[s][d] = load(taps + s * tap_column + (part * kStep + d) * kLanes<T>);
-        unrolled<(kPixels - 1) * kStride + S>([&](auto j) {
-            const Vec<T> v = exchange_lanes<part * kStep>(load(in + j * kLanes<T>));
-            unrolled<kStep>([&](auto d) {
-                const Vec<T> exchanged = exchange_lanes<d>(v);
-                for (int s = 0; s < S; ++s) {
-                    const int i = j - s;
-                    if (i < 0 || i % kStride != 0 || i / kStride >= kPixels) continue;
-                    acc[i / kStride] = fma(exchanged, filter[s][d], acc[i / kStride]);
-                }
+    constexpr int kInputs = (kPixels - 1) * kStride + S;
+    if constexpr (kFills<kSpan, T>) {
+        for (int c = 0; c < kSpan; ++c) {
+            Vec<T> filter[S][1];
+            load_taps(filter, taps + c * kLanes<T>, tap_column);
+            unrolled<kInputs>([&](auto j) {
+                add_input<S, kStride>(acc, broadcast(in[j * kLanes<T> + c]), j, filter[0], 1);
+            });
+        }
+    } else {
+        constexpr int kStep = std::min(4, kSpan);
+        unrolled<kSpan / kStep>([&](auto part) {
+            Vec<T> filter[S][kStep];
+            load_taps(filter, taps + part * kStep * kLanes<T>, tap_column);
+            unrolled<kInputs>([&](auto j) {
+                const Vec<T> v = exchange_lanes<part * kStep>(load(in + j * kLanes<T>));
+                unrolled<kStep>([&](auto d) {
+                    add_input<S, kStride>(acc, exchange_lanes<d>(v), j, filter[0] + d, kStep);
+                });
             });
         });
-    });
+    }
 }
 
 // The same for one column of taps, the outputs' inputs `step` apart.
-template <int kSpan, class T>
+template <int kSpan, int kPixels, class T>
 PYCNN_INLINE void add_column(Vec<T> (&acc)[kPixels], const T* in, int64_t step, const T* taps) {
-    constexpr int kStep = std::min(4, kSpan);
-    unrolled<kSpan / kStep>([&](auto part) {
-        Vec<T> filter[kStep];
-        for (int d = 0; d < kStep; ++d) filter[d] = load(taps + (part * kStep + d) * kLanes<T>);
-        for (int i = 0; i < kPixels; ++i) {
-            const Vec<T> v = exchange_lanes<part * kStep>(load(in + i * step));
-            unrolled<kStep>([&](auto d) { acc[i] = fma(exchange_lanes<d>(v), filter[d], acc[i]); });
+    if constexpr (kFills<kSpan, T>) {
+        for (int c = 0; c < kSpan; ++c) {
+            const Vec<T> filter = load(taps + c * kLanes<T>);
+            unrolled<kPixels>(
+                [&](auto i) { acc[i] = fma(broadcast(in[i * step + c]), filter, acc[i]); });
         }
-    });
+    } else {
+        constexpr int kStep = std::min(4, kSpan);
+        unrolled<kSpan / kStep>([&](auto part) {
+            Vec<T> filter[1][kStep];
+            load_taps(filter, taps + part * kStep * kLanes<T>, 0);
+            for (int i = 0; i < kPixels; ++i) {
+                const Vec<T> v = exchange_lanes<part * kStep>(load(in + i * step));
+                unrolled<kStep>(
+                    [&](auto d) { acc[i] = fma(exchange_lanes<d>(v), filter[0][d], acc[i]); });
+            }
+        });
+    }
 }
 
 // S = 0: any columns of taps, one by one.
-template <int S, int kStride, int kSpan, class T>
+template <int S, int kStride, int kSpan, int kPixels, class T>
 void compute(const TileRow<T>& row, const Arrangement& w, const T* filter) {
     const GatherAxis &down = *row.down, &across = *row.across;
     const int64_t group = row.vector / w.vectors_per_group * w.vectors_per_group;
@@ -85,14 +117,14 @@ void compute(const TileRow<T>& row, const Arrangement& w, const T* filter) {
     }
 }
 
-template <int kSpan, class T>
+template <int kSpan, int kPixels, class T>
 void compute_row(const TileRow<T>& row, const Arrangement& w, const T* filter) {
     const GatherAxis& across = *row.across;
     if (across.taps == 3 && across.dilation == 1 && across.stride == 1)
-        return compute<3, 1, kSpan>(row, w, filter);
+        return compute<3, 1, kSpan, kPixels>(row, w, filter);
     if (across.taps == 3 && across.dilation == 1 && across.stride == 2)
-        return compute<3, 2, kSpan>(row, w, filter);
-    compute<0, 1, kSpan>(row, w, filter);
+        return compute<3, 2, kSpan, kPixels>(row, w, filter);
+    compute<0, 1, kSpan, kPixels>(row, w, filter);
 }
 
 // w (K,C/G,R,S) for fprop; for dgrad the roles of filters and channels are swapped.
@@ -138,10 +170,21 @@ void gather(const Conv2dParams& g, const Gathers& gathers, const ArrayView& in, 
     const Arrangement order(g, kLanes<T>);
     const Buffer<T> filter = packed_filter<T, Stored>(order, w, adjoint);
     const double cost = static_cast<double>(order.per_group * g.R * g.S) / 5;
+    const auto rounded = [&](int64_t block) {
+        int64_t sum = 0;
+        for (const GatherAxis& axis : gathers.across) sum += ceil_div(axis.count, block) * block;
+        return sum;
+    };
     with_span<T>(order.span, [&](auto span) {
-        tiled_gather<T, Stored>(
-            gathers, in, out, epilogue, order.vectors_per_group, kPixels, cost,
-            [&](const TileRow<T>& row) { compute_row<span, T>(row, order, filter.data()); });
+        const auto run = [&](auto pixels) {
+            tiled_gather<T, Stored>(gathers, in, out, epilogue, order.vectors_per_group, pixels,
+                                    cost, [&](const TileRow<T>& row) {
+                                        compute_row<span, pixels>(row, order, filter.data());
+                                    });
+        };
+        if constexpr (kFills<span, T> && kMany > kFew)
+            if (rounded(kMany) == rounded(kFew)) return run(std::integral_constant<int, kMany>{});
+        run(std::integral_constant<int, kFew>{});
     });
 }
 

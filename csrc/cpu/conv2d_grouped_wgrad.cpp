@@ -27,26 +27,30 @@ struct Band {
 
 // What kPixels of dy next to each other add to the sums of S columns of taps; x's vectors lie
 // `step` apart.
-template <int S, int kStride, int kFirst, int kStep, int kPixels, class T>
+template <int S, int kStride, int kSpan, int kFirst, int kStep, int kPixels, class T>
 PYCNN_INLINE void add_pixels(const T* in, int64_t step, const T* given, Vec<T> (&acc)[S][kStep]) {
     Vec<T> d[kPixels];
     for (int i = 0; i < kPixels; ++i) d[i] = load(given + i * kLanes<T>);
     unrolled<S == 1 ? kPixels : (kPixels - 1) * kStride + S>([&](auto j) {
-        const Vec<T> v = exchange_lanes<kFirst>(load(in + j * step));
-        unrolled<kStep>([&](auto e) {
-            const Vec<T> exchanged = exchange_lanes<e>(v);
+        const auto add = [&](auto e, Vec<T> met) {
             unrolled<S>([&](auto s) {
                 constexpr int i = j - s;
                 if constexpr (i >= 0 && i % kStride == 0 && i / kStride < kPixels)
-                    acc[s][e] = fma(exchanged, d[i / kStride], acc[s][e]);
+                    acc[s][e] = fma(met, d[i / kStride], acc[s][e]);
             });
-        });
+        };
+        if constexpr (kFills<kSpan, T>) {
+            unrolled<kStep>([&](auto e) { add(e, broadcast(in[j * step + kFirst + e])); });
+        } else {
+            const Vec<T> v = exchange_lanes<kFirst>(load(in + j * step));
+            unrolled<kStep>([&](auto e) { add(e, exchange_lanes<e>(v)); });
+        }
     });
 }
 
 // Adds to the sums of S columns of taps, at distances [kFirst, kFirst + kStep). No pixel past the
 // last is read, not even to be multiplied by zero: what lies there may be infinite.
-template <int S, int kStride, int kFirst, int kStep, class T>
+template <int S, int kStride, int kSpan, int kFirst, int kStep, class T>
 void add_taps(const Band<T>& b, T* sums, int64_t tap) {
     constexpr int kCount = kLanes<T>;
     Vec<T> acc[S][kStep]{};
@@ -55,11 +59,11 @@ void add_taps(const Band<T>& b, T* sums, int64_t tap) {
         const T *in = b.x + p * b.x_row, *given = b.dy + p * b.dy_row;
         int64_t q = 0;
         for (; q + kPixels <= b.pixels; q += kPixels)
-            add_pixels<S, kStride, kFirst, kStep, kPixels>(in + q * b.x_pixel, step,
-                                                           given + q * kCount, acc);
+            add_pixels<S, kStride, kSpan, kFirst, kStep, kPixels>(in + q * b.x_pixel, step,
+                                                                  given + q * kCount, acc);
         for (; q < b.pixels; ++q)
-            add_pixels<S, kStride, kFirst, kStep, 1>(in + q * b.x_pixel, step, given + q * kCount,
-                                                     acc);
+            add_pixels<S, kStride, kSpan, kFirst, kStep, 1>(in + q * b.x_pixel, step,
+                                                            given + q * kCount, acc);
     }
     for (int s = 0; s < S; ++s)
         for (int e = 0; e < kStep; ++e) {
@@ -70,9 +74,11 @@ void add_taps(const Band<T>& b, T* sums, int64_t tap) {
 
 template <int S, int kStride, int kSpan, class T>
 void add_distances(const Band<T>& b, T* sums) {
-    constexpr int kStep = std::min(4, kSpan);
-    unrolled<kSpan / kStep>(
-        [&](auto part) { add_taps<S, kStride, part * kStep, kStep>(b, sums, kSpan * kLanes<T>); });
+    constexpr int kMost = kFills<kSpan, T> && kRegisters == 32 ? 8 : 4;
+    constexpr int kStep = std::min(kMost, kSpan);
+    unrolled<kSpan / kStep>([&](auto part) {
+        add_taps<S, kStride, kSpan, part * kStep, kStep>(b, sums, kSpan * kLanes<T>);
+    });
 }
 
 template <int kSpan, class T>
