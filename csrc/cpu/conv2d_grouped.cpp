@@ -129,36 +129,65 @@ void compute_row(const TileRow<T>& row, const Arrangement& w, const T* filter) {
 
 // w (K,C/G,R,S) for fprop; for dgrad the roles of filters and channels are swapped.
 template <class T, class Stored>
-Buffer<T> packed_filter(const Arrangement& order, const ArrayView& w, bool adjoint) {
+void pack_lanes(const Arrangement& order, const ArrayView& w, bool adjoint, int64_t vector,
+                int64_t input, T* to) {
     constexpr int kCount = kLanes<T>;
+    const int64_t each = order.span * kCount;
+    int64_t from[kCount * kCount];  // where its first tap lies
+    for (int64_t d = 0; d < order.span; ++d)
+        for (int lane = 0; lane < kCount; ++lane) {
+            const int64_t output = vector * kCount + lane;
+            const int64_t other = order.input_channel(vector, input, lane, d);
+            const int64_t k = adjoint ? output / order.per_group * order.per_group + other : output;
+            const int64_t c = adjoint ? output % order.per_group : other;
+            from[d * kCount + lane] = k * w.strides[0] + c * w.strides[1];
+        }
+    const bool whole = (vector + 1) * kCount <= order.C;
+    for (int64_t r = 0; r < order.R; ++r)
+        for (int64_t s = 0; s < order.S; ++s, to += each) {
+            const Stored* tap =
+                static_cast<const Stored*>(w.data) + r * w.strides[2] + s * w.strides[3];
+            if (whole)
+                for (int64_t i = 0; i < each; ++i) to[i] = static_cast<T>(tap[from[i]]);
+            else
+                for (int64_t i = 0; i < each; ++i)
+                    to[i] = vector * kCount + i % kCount < order.C ? static_cast<T>(tap[from[i]])
+                                                                   : T{0};
+        }
+}
+
+// The same where groups fill vectors and channels lie next to each other: whole squares.
+template <class T, class Stored>
+void pack_squares(const Arrangement& order, const ArrayView& w, bool adjoint, int64_t vector,
+                  int64_t input, T* to) {
+    constexpr int kCount = kLanes<T>;
+    const int64_t first = vector / order.vectors_per_group * order.per_group;
+    const int64_t outputs = vector % order.vectors_per_group * kCount, inputs = input * kCount;
+    const int64_t k = first + (adjoint ? inputs : outputs), c = adjoint ? outputs : inputs;
+    const Stored* from = static_cast<const Stored*>(w.data) + k * w.strides[0] + c;
+    for (int64_t r = 0; r < order.R; ++r)
+        for (int64_t s = 0; s < order.S; ++s, to += kCount * kCount) {
+            const Stored* tap = from + r * w.strides[2] + s * w.strides[3];
+            Vec<T> square[kCount];
+            for (int i = 0; i < kCount; ++i) square[i] = load(tap + i * w.strides[0]);
+            if (!adjoint) transpose<T>(square);
+            for (int i = 0; i < kCount; ++i) store(to + i * kCount, square[i]);
+        }
+}
+
+template <class T, class Stored>
+Buffer<T> packed_filter(const Arrangement& order, const ArrayView& w, bool adjoint) {
     Buffer<T> packed(order.vectors() * order.length());
-    const int64_t inputs = order.vectors_per_group, each = order.span * kCount;
-    parallel_for(order.vectors() * inputs, static_cast<double>(order.length()), [&](int64_t task) {
+    const int64_t inputs = order.vectors_per_group;
+    const bool squares = order.span == kLanes<T> && w.strides[1] == 1;
+    const double cost = static_cast<double>(order.length()) * (squares ? 0.1 : 1);
+    parallel_for(order.vectors() * inputs, cost, [&](int64_t task) {
         const int64_t vector = task / inputs, input = task % inputs;
-        int64_t from[kCount * kCount];  // where its first tap lies
-        for (int64_t d = 0; d < order.span; ++d)
-            for (int lane = 0; lane < kCount; ++lane) {
-                const int64_t output = vector * kCount + lane;
-                const int64_t other = order.input_channel(vector, input, lane, d);
-                const int64_t k =
-                    adjoint ? output / order.per_group * order.per_group + other : output;
-                const int64_t c = adjoint ? output % order.per_group : other;
-                from[d * kCount + lane] = k * w.strides[0] + c * w.strides[1];
-            }
-        const bool whole = (vector + 1) * kCount <= order.C;
         T* to = packed.data() + vector * order.length() + order.tap(input, 0, 0);
-        for (int64_t r = 0; r < order.R; ++r)
-            for (int64_t s = 0; s < order.S; ++s, to += each) {
-                const Stored* tap =
-                    static_cast<const Stored*>(w.data) + r * w.strides[2] + s * w.strides[3];
-                if (whole)
-                    for (int64_t i = 0; i < each; ++i) to[i] = static_cast<T>(tap[from[i]]);
-                else
-                    for (int64_t i = 0; i < each; ++i)
-                        to[i] = vector * kCount + i % kCount < order.C
-                                    ? static_cast<T>(tap[from[i]])
-                                    : T{0};
-            }
+        if (squares)
+            pack_squares<T, Stored>(order, w, adjoint, vector, input, to);
+        else
+            pack_lanes<T, Stored>(order, w, adjoint, vector, input, to);
     });
     return packed;
 }
@@ -178,7 +207,7 @@ void gather(const Conv2dParams& g, const Gathers& gathers, const ArrayView& in, 
     with_span<T>(order.span, [&](auto span) {
         const auto run = [&](auto pixels) {
             tiled_gather<T, Stored>(gathers, in, out, epilogue, order.vectors_per_group, pixels,
-                                    cost, [&](const TileRow<T>& row) {
+                                    cost, kFills<span, T> ? 16 : 4, [&](const TileRow<T>& row) {
                                         compute_row<span, pixels>(row, order, filter.data());
                                     });
         };

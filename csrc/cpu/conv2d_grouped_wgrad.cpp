@@ -118,27 +118,35 @@ void wgrad(const Conv2dParams& g, const ArrayView& x, const ArrayView& dy, const
     const double cost = static_cast<double>(order.per_group * g.R * g.S) / 5;
     with_span<T>(order.span, [&](auto span) {
         const PartialSums<T> sums = tiled_wgrad<T, Stored>(
-            g, x, dy, order.vectors_per_group, order.length(), cost,
+            g, x, dy, order.vectors_per_group, order.length(), cost, kFills<span, T> ? 16 : 4,
             [&](const Tile<T>& from, const Tile<T>& with, int64_t vectors, T* to) {
                 add_tiles<span>(g, order, from, with, vectors, to);
             });
         parallel_for(order.vectors(), static_cast<double>(order.length()), [&](int64_t vector) {
-            auto* to = static_cast<Stored*>(dw.data);
             for (int64_t input = 0; input < order.vectors_per_group; ++input)
                 for (int64_t r = 0; r < g.R; ++r)
-                    for (int64_t s = 0; s < g.S; ++s)
-                        for (int64_t d = 0; d < order.span; ++d) {
-                            const Vec<T> all =
-                                sums.total(vector, order.tap(input, r, s) + d * kCount);
-                            const int64_t first = vector * kCount;
-                            const int64_t lanes = std::min<int64_t>(kCount, g.K - first);
+                    for (int64_t s = 0; s < g.S; ++s) {
+                        Vec<T> tap[span];
+                        for (int d = 0; d < span; ++d)
+                            tap[d] = sums.total(vector, order.tap(input, r, s) + d * kCount);
+                        Stored* to = static_cast<Stored*>(dw.data) +
+                                     vector * kCount * dw.strides[0] + r * dw.strides[2] +
+                                     s * dw.strides[3];
+                        if constexpr (kFills<span, T>)
+                            if (dw.strides[1] == 1) {
+                                transpose<T>(tap);
+                                for (int lane = 0; lane < kCount; ++lane)
+                                    store(to + lane * dw.strides[0] + input * kCount, tap[lane]);
+                                continue;
+                            }
+                        const int64_t lanes = std::min<int64_t>(kCount, g.K - vector * kCount);
+                        for (int d = 0; d < span; ++d)
                             for (int64_t lane = 0; lane < lanes; ++lane) {
                                 const int64_t c = order.input_channel(vector, input, lane, d);
-                                to[(first + lane) * dw.strides[0] + c * dw.strides[1] +
-                                   r * dw.strides[2] + s * dw.strides[3]] =
-                                    static_cast<Stored>(all[lane]);
+                                to[lane * dw.strides[0] + c * dw.strides[1]] =
+                                    static_cast<Stored>(tap[d][lane]);
                             }
-                        }
+                    }
         });
     });
 }
