@@ -4,13 +4,15 @@
 // Arrays     any strides; rows of the input are copied into a tile (cpu/conv2d_tiles.h), which
 //            absorbs the layout, the halves and the borders. The filter is repacked
 // Threads    one task per (image, band of rows, chunk of channels)
-// Tiling     7 pixels x 1 vector of output channels in registers. A vector holds several groups, or
-//            a group several vectors. Instead of broadcasting each input channel within its group,
-//            the input's lanes change places with those at distance d, for every d below the
-//            group's size, and meet filters packed to match: no lane is wasted, and an exchanged
-//            vector serves all the filter's columns
-// Traffic    3x3, 4 per group: 3 exchanges and 1 load for 12 fused multiplications of a vector;
-//            the roof is arithmetic
+// Tiling     a vector holds several groups, or a group fills vectors. Groups that fill them: 14
+//            pixels x 1 vector of output channels in registers (7 in narrow rows and with 16
+//            registers); an input channel is broadcast once for all the filter's columns. Smaller
+//            groups: 7 pixels x 1 vector; instead of broadcasting each input channel within its
+//            group, the input's lanes change places with those at distance d, for every d below
+//            the group's size, and meet filters packed to match: no lane is wasted, and an
+//            exchanged vector serves all the filter's columns
+// Traffic    3x3, 16 per group: 16 broadcasts and 3 loads for 42 fused multiplications of a vector;
+//            4 per group: 3 exchanges and 1 load for 12. The roof is arithmetic
 // Numerics   one accumulator per output in float32 for the halves; deterministic
 // Refuses    other groups; strides above 32; padding and dilation far larger than the image
 // Source     Krizhevsky et al. 2012; Xie et al. 2017, arXiv:1611.05431

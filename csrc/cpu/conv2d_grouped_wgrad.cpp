@@ -4,8 +4,10 @@
 // Arrays     any strides; bands of rows of x and dy are copied into tiles (cpu/conv2d_tiles.h)
 // Threads    one task per (part of the images, chunk of channels)
 // Tiling     the sums of 3 columns of taps at 4 distances of lanes in registers, over all pixels of
-//            a band; how x's lanes meet dy's: cpu/conv2d_grouped.cpp
-// Traffic    3x3, 4 per group: 3 exchanges and 1 load for 12 fused multiplications of a vector
+//            a band; how x's lanes meet dy's: cpu/conv2d_grouped.cpp. Where groups fill vectors,
+//            the sums of 3 columns for 8 channels of x (4 with 16 registers), each broadcast
+// Traffic    3x3, 4 per group: 3 exchanges and 1 load for 12 fused multiplications of a vector;
+//            16 per group: 48 broadcasts and 4 loads for 96
 // Numerics   sums of a band, of a part and of the parts, in order: deterministic for a number of
 //            threads; float32 for the halves
 // Refuses    as cpu/conv2d_grouped.cpp
