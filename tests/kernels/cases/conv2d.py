@@ -170,6 +170,10 @@ LARGE = {
     "32 per group uneven": geometry(
         (1, 64, 8, 10), (64, 32, 2, 3), (3, 1), (1, 0, 2, 1), (1, 2), groups=2
     ),
+    "16 per group, whole blocks": geometry((2, 48, 5, 14), (48, 16, 3, 3), 1, 1, groups=3),
+    "32 per group, two bands": geometry((2, 64, 19, 28), (64, 32, 3, 3), 1, 1, groups=2),
+    "16 per group 5x4": geometry((1, 32, 7, 14), (32, 16, 5, 4), 1, (2, 1, 1, 2), groups=2),
+    "32 per group stride 2": geometry((1, 64, 9, 27), (64, 32, 3, 3), 2, 1, groups=2),
     "4 per group many rows": geometry((1, 12, 67, 9), (12, 4, 5, 5), (1, 2), 2, groups=3),
     "prime sizes": geometry((3, 13, 17, 19), (11, 13, 3, 3), 1, 1),
     "past a tile": geometry((1, 67, 9, 8), (71, 67, 3, 3), 1, 1),
