@@ -121,9 +121,10 @@ void cut_rows(const Rows& all, const std::vector<Rows>& some, int64_t first, int
     }
 }
 
-// Whether the whole is written past the caches: it is large, and made of whole vectors.
+// Whether the whole is written past the caches: with its parts it fills them, and it is made of
+// whole vectors.
 bool streams(const Rows& all, const std::vector<Rows>& some, int64_t rows) {
-    constexpr int64_t kLeast = 24 * 1024 * 1024;
+    constexpr int64_t kLeast = 12 * 1024 * 1024;
     if (rows * all.run < kLeast || all.pitch % kVectorBytes != 0) return false;
     if (reinterpret_cast<uintptr_t>(all.data) % kVectorBytes != 0) return false;
     return std::all_of(some.begin(), some.end(),

@@ -79,7 +79,6 @@ class Nans {
 // Where the taps of one output lie: `rows` x `columns` of them inside the image.
 struct Taps {
     int64_t rows, columns, row_step, column_step, first, S;
-    int64_t ahead;  // how far what is needed soon lies, in elements
 };
 
 // U vectors of channels of one output, the last of n channels; any number of taps.
@@ -120,7 +119,7 @@ PYCNN_INLINE void pool_square(const Taps& t, const T* x, T* y, Offset* offsets, 
         const T* from = x + i / SIDE * t.row_step + i % SIDE * t.column_step;
         const Mask<A> number = Mask<A>{} + static_cast<int>(t.first + i / SIDE * t.S + i % SIDE);
         for (int u = 0; u < U; ++u) {
-            if (i % SIDE < 2) __builtin_prefetch(from + t.ahead + u * L);
+            if (i % SIDE < 2) __builtin_prefetch(from + kAhead<T> + u * L);
             const Vec<A> value = load_some(from + u * L, n);
             if (i == 0) {
                 best[u] = value;
@@ -180,13 +179,9 @@ void pool_channels_last(const Pool2dParams& g, const T* x, T* y, Offset* offsets
             const Window& column = columns[static_cast<size_t>(q)];
             const int64_t out = (np * g.Q + q) * g.C;
             const int64_t pixels = row.count * column.count;
-            const Taps t{pixels ? row.count : 0,
-                         column.count,
-                         g.W * g.C * g.dilation_h,
-                         g.C * g.dilation_w,
-                         row.first * g.S + column.first,
-                         g.S,
-                         2 * g.C * g.stride_w};
+            const Taps t{pixels ? row.count : 0,         column.count,
+                         g.W * g.C * g.dilation_h,       g.C * g.dilation_w,
+                         row.first * g.S + column.first, g.S};
             const T* at = from + (pixels ? column.start : 0) * g.C;
             if (row.count == 3 && column.count == 3)
                 pool_pixel<T, Offset, Stream, 3>(t, at, y + out, offsets + out, begin, end);
