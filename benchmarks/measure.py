@@ -24,7 +24,7 @@ _MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
     "MALLOC_TOP_PAD_": str(1 << 28),
 }
-_SPIN = 0.006  # seconds after which OpenMP's idle threads have gone to sleep
+_SPIN = 0.006  # seconds that a turn waits for the other's idle threads to stop spinning
 _BUSY = 0.15  # the share of one core's time that others may use on a machine called idle
 
 

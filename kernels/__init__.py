@@ -1,7 +1,7 @@
 """The Triton kernels, one file per family and algorithm.
 
 This folder is installed as `pycnn.kernels`. A kernel file holds kernels and their launchers, which
-take raw arrays; what may run when is registered in `pycnn/providers/triton.py`.
+take raw arrays; what may run when is registered in `pycnn/providers/triton/`.
 """
 
 if __name__ != "pycnn.kernels":

@@ -38,6 +38,7 @@ class Operand(NamedTuple):
     contiguous: bool  # physically C-contiguous (true of both layouts where they coincide)
     channels_last: bool  # physically dense in N H W C order
     aligned: bool  # starts on a 16-byte boundary
+    element_aligned: bool = True  # every element starts on a boundary of its own size
 
 
 def _cupy() -> Any:
@@ -205,7 +206,10 @@ def describe(a: Array) -> Operand:
     memory_format, contiguous, dense_last = layout(shape, a.strides, a.itemsize)
     # an array that owns its memory starts where the allocator put it: at least 16-byte aligned
     aligned = a.base is None or data_pointer(a) % 16 == 0
-    return Operand(a.dtype, len(shape), memory_format, contiguous, dense_last, aligned)
+    element_aligned = a.base is None or not isinstance(a, np.ndarray) or a.flags.aligned
+    return Operand(
+        a.dtype, len(shape), memory_format, contiguous, dense_last, aligned, element_aligned
+    )
 
 
 def data_pointer(a: Array) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from .build_copy import ROOT, build, copy_tree
 
@@ -41,6 +43,7 @@ def run(name: str, arguments: list[str]) -> int:
     flags, library, options = SANITIZERS[name]
     copy = ROOT / "build" / f"sanitize-{name}"
     copy_tree(copy)
+    jobs = os.environ.get("JOBS", "2")
     isas = os.environ.get("PYCNN_ISAS") or _best_isa()
     built = build(copy, PYCNN_SANITIZE=flags, PYCNN_ISAS=isas)
     if built.returncode != 0:
@@ -49,13 +52,21 @@ def run(name: str, arguments: list[str]) -> int:
     # the sanitizer looks for the functions it wraps when it starts: C++'s must be there by then
     preload = " ".join(_library(file) for file in (library, "libstdc++.so.6"))
     environment = {"LD_PRELOAD": preload, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy)}
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-k", "native"]
-        + (arguments or ["-m", "not gpu and not slow", *TESTS]),
-        cwd=copy,
-        env=os.environ | environment | options,
-        check=False,
-    ).returncode
+    with tempfile.TemporaryDirectory() as reports:
+        # into files: what a process writes to its standard error as it dies, pytest has captured
+        for variable in options:
+            environment[variable] = f"{options[variable]}:log_path={reports}/report"
+        result = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-n", jobs]
+            + ["-k", "native"]
+            + (arguments or ["-m", "not gpu and not slow", *TESTS]),
+            cwd=copy,
+            env=os.environ | environment,
+            check=False,
+        )
+        for report in sorted(Path(reports).iterdir()):
+            print(report.read_text(errors="replace"))
+    return result.returncode
 
 
 def _library(name: str) -> str:

@@ -63,16 +63,13 @@ Pool2dParams params_of(py::handle geometry) {
     if (!g.adaptive) {
         check_windows("height", g.H, g.R, g.P, g.stride_h, g.pad_h, g.dilation_h);
         check_windows("width", g.W, g.S, g.Q, g.stride_w, g.pad_w, g.dilation_w);
-    }
-    if (g.adaptive) {
+    } else {  // windows of all sizes; R and S are the largest
         const bool plain = g.stride_h == 1 && g.stride_w == 1 && g.pad_h == 0 && g.pad_w == 0 &&
                            g.dilation_h == 1 && g.dilation_w == 1;
         if (!plain || g.R * g.P < g.H * (g.P > 0) || g.S * g.Q < g.W * (g.Q > 0))
             throw ValueError(refusal("geometry", text_of(geometry),
                                      "an adaptive pooling's: its largest window, stride 1, no "
                                      "padding, dilation 1"));
-    }
-    if (g.adaptive) {  // windows of all sizes; R and S are the largest
         const auto most = [](int64_t in, int64_t out) {
             return out ? (in + out - 1) / out + 1 : 1;
         };

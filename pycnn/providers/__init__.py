@@ -18,7 +18,15 @@ def load() -> None:
 
     if native_status()[0] is not None:
         from . import native
+    if _why_no_triton() is None:
+        from . import triton
     warn_without_native()
+
+
+def _why_no_triton() -> str | None:
+    from ..kernels import mode
+
+    return mode.why_not()
 
 
 def status(name: str) -> tuple[bool, str]:
@@ -37,6 +45,8 @@ def status(name: str) -> tuple[bool, str]:
         from ..config import native_status
 
         return False, native_status()[1]
+    if name == "triton" and (reason := _why_no_triton()) is not None:
+        return False, reason
     return False, "no kernels in this release"
 
 
@@ -48,6 +58,10 @@ def require(name: str) -> None:
     usable, note = status(name)
     if not usable:
         raise RuntimeError(f"provider {name!r} cannot be used: {note}")
+    if name == "triton":
+        from ..kernels import mode
+
+        mode.settle()
 
 
 def chosen_automatically(provider: str, device_kind: str) -> bool:

@@ -56,7 +56,7 @@ import torch
 
 from pycnn import array, dispatch, dtypes
 
-from .configurations import Kernel, configured, kernels
+from .configurations import Kernel, configured, in_the_short_tier, kernels
 from .memory import LAYOUTS, Placed, place, poison, poisoned_workspaces
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
@@ -501,6 +501,7 @@ def parameters(
     wanted: Callable[[Case], bool] = lambda case: True,
     every_dtype: bool = True,
     every_configuration: bool = True,
+    test: str = "",
 ) -> list[Any]:
     """pytest parameters (case, kernel, dtype) over every kernel in the table, in each configuration
     or its usual one: those beside the usual one are slow tests."""
@@ -517,7 +518,10 @@ def parameters(
                 kernels(entry) if every_configuration else kernels(entry)[:1]
             ):
                 for dtype in dtypes_run:
-                    marks = [pytest.mark.slow] if case.slow or i > 0 else []
+                    short = in_the_short_tier(test, case.primitive, case.name, kernel, dtype)
+                    too_large = case.large and kernel.provider == "triton"
+                    slow = case.slow or i > 0 or not short or too_large
+                    marks = [pytest.mark.slow] if slow else []
                     name = f"{case}-{kernel.name}-{dtype}"
                     params.append(pytest.param(case, kernel, dtype, id=name, marks=marks))
     return params

@@ -26,7 +26,9 @@ def _exact_layouts(entry: Kernel, dtype: str) -> tuple[tuple[str, str], ...]:
     return LAYOUTS if dtype == "float32" and entry.algorithm != "naive" else LAYOUTS[1:3]
 
 
-@pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, lambda case: case.exact))
+@pytest.mark.parametrize(
+    "case, entry, dtype", harness.parameters(CASES, lambda case: case.exact, test="exact")
+)
 def test_exact(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
     _check_exact(case, entry, dtype, _exact_layouts(entry, dtype), request)
 
@@ -54,7 +56,7 @@ def _check_exact(case, entry, dtype, layouts, request) -> None:
                 assert wrong is None, f"{where}: {wrong}\n{harness.reproducer(request)}"
 
 
-@pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES))
+@pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, test="oracle"))
 def test_oracle(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
     _check_oracle(case, entry, dtype, LAYOUTS[:1], request)
 
@@ -86,7 +88,9 @@ def _check_oracle(case, entry, dtype, layouts, request) -> None:
                 assert wrong is None, f"{where}: {wrong}\n{harness.reproducer(request)}"
 
 
-@pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, every_dtype=False))
+@pytest.mark.parametrize(
+    "case, entry, dtype", harness.parameters(CASES, every_dtype=False, test="canary")
+)
 def test_canary(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
     _check_canary(case, entry, dtype, (("gaps", "gaps"), ("misaligned", "misaligned")), request)
 
@@ -113,7 +117,9 @@ def _check_canary(case, entry, dtype, layouts, request) -> None:
             assert not damage, f"{damage} {where}\n{harness.reproducer(request)}"
 
 
-@pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, every_dtype=False))
+@pytest.mark.parametrize(
+    "case, entry, dtype", harness.parameters(CASES, every_dtype=False, test="repeats")
+)
 def test_repeats(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
     problem = harness.real_problem(case, dtype)
     for device in _devices(entry):

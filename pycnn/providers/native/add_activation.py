@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import register
 from ...geometry import ElementwiseGeometry
+from .registration import native_kernel
 
 
-@register("add_activation", "native", "direct", devices=("cpu",))
+@native_kernel("add_activation")
 def add_activation(
     a: Array, b: Array, *, out: Array, geometry: ElementwiseGeometry, epilogue: None = None
 ) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import Epilogue, register
+from ...dispatch import Epilogue
 from ...geometry import BatchNormGeometry
+from .registration import native_kernel
 
 
 def _refuses(geometry: BatchNormGeometry, operands: Any, epilogue: Any) -> str | None:
@@ -17,7 +18,7 @@ def _refuses(geometry: BatchNormGeometry, operands: Any, epilogue: Any) -> str |
 
 
 def _register(algorithm: str) -> None:
-    @register("batch_norm_stats", "native", algorithm, devices=("cpu",))
+    @native_kernel("batch_norm_stats", algorithm)
     def stats(
         x: Array,
         *,
@@ -27,7 +28,7 @@ def _register(algorithm: str) -> None:
     ) -> None:
         _native.batch_norm_stats(x, *out, algorithm)
 
-    @register("batch_norm_apply", "native", algorithm, _refuses, devices=("cpu",))
+    @native_kernel("batch_norm_apply", algorithm, _refuses)
     def apply(
         x: Array,
         mean: Array,
@@ -41,7 +42,7 @@ def _register(algorithm: str) -> None:
     ) -> None:
         _native.batch_norm_apply(x, mean, invstd, weight, bias, out, epilogue, algorithm)
 
-    @register("batch_norm_reduce", "native", algorithm, devices=("cpu",))
+    @native_kernel("batch_norm_reduce", algorithm)
     def reduce(
         dy: Array,
         x: Array,
@@ -58,7 +59,7 @@ def _register(algorithm: str) -> None:
             dy, x, mean, invstd, weight, bias, *out, geometry.relu, algorithm
         )
 
-    @register("batch_norm_dgrad", "native", algorithm, devices=("cpu",))
+    @native_kernel("batch_norm_dgrad", algorithm)
     def dgrad(
         dy: Array,
         x: Array,

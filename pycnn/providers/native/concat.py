@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import register
 from ...geometry import ConcatGeometry
+from .registration import native_kernel
 
 
-@register("concat", "native", "direct", devices=("cpu",))
+@native_kernel("concat")
 def concat(*inputs: Array, out: Array, geometry: ConcatGeometry, epilogue: None = None) -> None:
     _native.concat(inputs, out, geometry.axis)
 
 
-@register("split", "native", "direct", devices=("cpu",))
+@native_kernel("split")
 def split(
     x: Array, *, out: Sequence[Array], geometry: ConcatGeometry, epilogue: None = None
 ) -> None:

@@ -7,11 +7,9 @@ from typing import Any
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import Epilogue, refuses_nothing, register
+from ...dispatch import Epilogue, refuses_nothing
 from ...geometry import Conv2dGeometry
-from .refusals import Refuses, floating_only
-
-Slower = Callable[[Any, Any], str | None]
+from .registration import Refuses, Slower, native_kernel
 
 
 def register_conv2d(
@@ -30,9 +28,8 @@ def register_conv2d(
     }
     for primitive, (refuses, kernel) in passes.items():
         if refuses is not None:
-            refuses = floating_only(refuses)
             launch = _with_epilogue if primitive != "conv2d_wgrad" else _without_epilogue
-            register(primitive, "native", algorithm, refuses, devices=("cpu",), slower=slower)(
+            native_kernel(primitive, algorithm, refuses, floating=True, slower=slower)(
                 launch(kernel, algorithm)
             )
 

@@ -6,26 +6,23 @@ from typing import Any
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import register
 from ...dtypes import FLOATING
 from ...geometry import ElementwiseGeometry
+from .registration import native_kernel
 
 _OPS = frozenset(_native.elementwise_ops())
 _BITWISE = ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not")
-_MOST_AXES = 8
 
 
 def _refuses(geometry: ElementwiseGeometry, operands: Any, epilogue: Any) -> str | None:
     if geometry.op not in _OPS:
         return f"no formula for the op {geometry.op!r}"
-    if any(operand.ndim > _MOST_AXES for operand in operands):
-        return f"more than {_MOST_AXES} axes"
     if geometry.op in _BITWISE and operands[0].dtype in FLOATING:
         return f"{geometry.op} of floating point"
     return None
 
 
-@register("elementwise", "native", "direct", _refuses, devices=("cpu",))
+@native_kernel("elementwise", refuses=_refuses)
 def elementwise(
     *inputs: Array, out: Array, geometry: ElementwiseGeometry, epilogue: None = None
 ) -> None:

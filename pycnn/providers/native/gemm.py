@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import Epilogue, refuses_nothing, register
+from ...dispatch import Epilogue
 from ...geometry import GemmGeometry
-from .refusals import floating_only
+from .registration import native_kernel
 
 
 def _algorithm(name: str) -> Callable[..., None]:
@@ -21,6 +21,4 @@ def _algorithm(name: str) -> Callable[..., None]:
 
 
 for _name in ("tiled", "naive"):
-    register("gemm", "native", _name, floating_only(refuses_nothing), devices=("cpu",))(
-        _algorithm(_name)
-    )
+    native_kernel("gemm", _name, floating=True)(_algorithm(_name))

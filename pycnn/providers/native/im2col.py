@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import refuses_nothing, register
 from ...geometry import Conv2dGeometry
-from .refusals import floating_only
-
-_refuses = floating_only(refuses_nothing)
+from .registration import native_kernel
 
 
-@register("im2col", "native", "direct", _refuses, devices=("cpu",))
+@native_kernel("im2col", floating=True)
 def im2col(x: Array, *, out: Array, geometry: Conv2dGeometry, epilogue: None = None) -> None:
     _native.im2col(x, out, geometry.values)
 
 
-@register("col2im", "native", "direct", _refuses, devices=("cpu",))
+@native_kernel("col2im", floating=True)
 def col2im(columns: Array, *, out: Array, geometry: Conv2dGeometry, epilogue: None = None) -> None:
     _native.col2im(columns, out, geometry.values)

@@ -6,40 +6,35 @@ from typing import Any
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import register
-from ...dtypes import FLOATING, SUPPORTED, bool_
+from ...dtypes import bool_
 from ...geometry import Pool2dGeometry
+from .registration import native_kernel
 
 
 def _refuses_bool(geometry: Any, operands: Any, epilogue: Any) -> str | None:
     return "bool is not pooled" if operands[0].dtype == bool_ else None
 
 
-def _refuses_integers(geometry: Any, operands: Any, epilogue: Any) -> str | None:
-    dtype = operands[0].dtype
-    return None if dtype in FLOATING or dtype not in SUPPORTED else f"{dtype} has no gradient"
-
-
 def _register(algorithm: str) -> None:
-    @register("max_pool2d_fprop", "native", algorithm, _refuses_bool, devices=("cpu",))
+    @native_kernel("max_pool2d_fprop", algorithm, _refuses_bool)
     def max_pool2d_fprop(
         x: Array, *, out: tuple[Array, Array], geometry: Pool2dGeometry, epilogue: None = None
     ) -> None:
         _native.max_pool2d_fprop(x, out[0], out[1], geometry.values, algorithm)
 
-    @register("max_pool2d_dgrad", "native", algorithm, _refuses_integers, devices=("cpu",))
+    @native_kernel("max_pool2d_dgrad", algorithm, floating=True)
     def max_pool2d_dgrad(
         dy: Array, offsets: Array, *, out: Array, geometry: Pool2dGeometry, epilogue: None = None
     ) -> None:
         _native.max_pool2d_dgrad(dy, offsets, out, geometry.values, algorithm)
 
-    @register("avg_pool2d_fprop", "native", algorithm, _refuses_bool, devices=("cpu",))
+    @native_kernel("avg_pool2d_fprop", algorithm, _refuses_bool)
     def avg_pool2d_fprop(
         x: Array, *, out: Array, geometry: Pool2dGeometry, epilogue: None = None
     ) -> None:
         _native.avg_pool2d_fprop(x, out, geometry.values, algorithm)
 
-    @register("avg_pool2d_dgrad", "native", algorithm, _refuses_integers, devices=("cpu",))
+    @native_kernel("avg_pool2d_dgrad", algorithm, floating=True)
     def avg_pool2d_dgrad(
         dy: Array, *, out: Array, geometry: Pool2dGeometry, epilogue: None = None
     ) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import register
 from ...dtypes import FLOATING
 from ...geometry import Resize2dGeometry
 from ..resize_tables import tables, weight_dtype
+from .registration import native_kernel
 
 
 def _refuses_integers_but_nearest(geometry: Any, operands: Any, epilogue: Any) -> str | None:
@@ -19,19 +19,14 @@ def _refuses_integers_but_nearest(geometry: Any, operands: Any, epilogue: Any) -
     return f"{geometry.mode} takes floating-point dtypes, not {dtype}"
 
 
-def _refuses_integers(geometry: Any, operands: Any, epilogue: Any) -> str | None:
-    dtype = operands[0].dtype
-    return None if dtype in FLOATING else f"{dtype} has no gradient"
-
-
-@register("resize2d_fprop", "native", "direct", _refuses_integers_but_nearest, devices=("cpu",))
+@native_kernel("resize2d_fprop", refuses=_refuses_integers_but_nearest)
 def resize2d_fprop(
     x: Array, *, out: Array, geometry: Resize2dGeometry, epilogue: None = None
 ) -> None:
     _native.resize2d(x, out, *tables(geometry, weight_dtype(x.dtype), False))
 
 
-@register("resize2d_dgrad", "native", "direct", _refuses_integers, devices=("cpu",))
+@native_kernel("resize2d_dgrad", floating=True)
 def resize2d_dgrad(
     dy: Array, *, out: Array, geometry: Resize2dGeometry, epilogue: None = None
 ) -> None:

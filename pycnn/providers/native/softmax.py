@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import register
 from ...geometry import SoftmaxGeometry
+from .registration import native_kernel
 
 
-@register("softmax_fprop", "native", "direct", devices=("cpu",))
+@native_kernel("softmax_fprop")
 def softmax_fprop(
     x: Array, *, out: Array, geometry: SoftmaxGeometry, epilogue: None = None
 ) -> None:
     _native.softmax_fprop(x, out, geometry.axis, geometry.log)
 
 
-@register("softmax_dgrad", "native", "direct", devices=("cpu",))
+@native_kernel("softmax_dgrad")
 def softmax_dgrad(
     dy: Array, y: Array, *, out: Array, geometry: SoftmaxGeometry, epilogue: None = None
 ) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from ... import _native  # type: ignore[attr-defined]
 from ...array import Array
-from ...dispatch import register
 from ...geometry import CrossEntropyGeometry
+from .registration import native_kernel
 
 
-@register("softmax_cross_entropy_fprop", "native", "direct", devices=("cpu",))
+@native_kernel("softmax_cross_entropy_fprop")
 def softmax_cross_entropy_fprop(
     logits: Array,
     target: Array,
@@ -24,7 +24,7 @@ def softmax_cross_entropy_fprop(
     )
 
 
-@register("softmax_cross_entropy_dgrad", "native", "direct", devices=("cpu",))
+@native_kernel("softmax_cross_entropy_dgrad")
 def softmax_cross_entropy_dgrad(
     dloss: Array,
     logits: Array,

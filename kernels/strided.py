@@ -1,0 +1,58 @@
+"""Arrays of any strides, walked by one flat index: what elementwise kernels share.
+
+On the host `collapse` merges the axes that lie one inside the other in every array, so that dense
+arrays of one layout become a single axis. On the device `offset` turns a flat index into an
+array's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import triton
+import triton.language as tl
+
+from ..array import Array
+
+
+def strides(a: Array) -> tuple[int, ...]:
+    """a's strides in elements."""
+    return tuple(step // a.itemsize for step in a.strides)
+
+
+def collapse(
+    shape: Sequence[int], *arrays: Sequence[int]
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """(sizes, each array's strides) of the fewest axes that walk arrays of `shape` with these
+    strides; the last axis is the one with the smallest steps in the first array. Axes of one
+    element vanish, and at least one axis is left."""
+    axes = [i for i, size in enumerate(shape) if size != 1]
+    axes.sort(key=lambda i: -abs(arrays[0][i]))
+    sizes: list[int] = []
+    steps: list[list[int]] = [[] for _ in arrays]
+    for axis in axes:
+        inner = [a[axis] for a in arrays]
+        if sizes and all(s[-1] == step * shape[axis] for s, step in zip(steps, inner, strict=True)):
+            sizes[-1] *= shape[axis]
+            for s, step in zip(steps, inner, strict=True):
+                s[-1] = step
+        else:
+            sizes.append(shape[axis])
+            for s, step in zip(steps, inner, strict=True):
+                s.append(step)
+    if not sizes:
+        return (1,), [(0,) for _ in arrays]
+    return tuple(sizes), [tuple(s) for s in steps]
+
+
+@triton.jit
+def offset(i, sizes, steps, AXES: tl.constexpr):
+    """Where element i of a walk over `sizes` lies, for an array with strides `steps`."""
+    at = i * 0
+    for axis in tl.static_range(AXES - 1, -1, -1):
+        if axis == 0:
+            at += i * steps[axis]
+        else:
+            at += i % sizes[axis] * steps[axis]
+            i = i // sizes[axis]
+    return at
