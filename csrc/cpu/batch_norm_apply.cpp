@@ -8,8 +8,9 @@
 // Tiling     four rows side by side share a vector of the parameters. Panels of 512 KiB from the
 //            last to the first: the sums have just been there, so that part is in cache; forwards
 //            inside one, as processors prefetch
-// Traffic    every operand is read once, the output written once; an output of float or double
-//            that no cache keeps is written past the caches, without reading its lines first
+// Traffic    every operand is read once, the output written once; the sign that a ReLU's gradient
+//            needs is computed from x: y is not read, no masked dy written. An output of float or
+//            double that no cache keeps is written past the caches, its lines not read first
 // Numerics   halves in float32, rounded once; apply is (x - mean) * (invstd * weight) + bias, the
 //            product and the sum rounded together where the processor can
 // Refuses    nothing

@@ -9,7 +9,8 @@
 //            where there are fewer than threads
 // Tiling     blocks of up to 8 vectors of channels by 64 rows: two accumulators and the pivot of
 //            each vector stay in registers
-// Traffic    every operand is read once; a block that has no pivot yet is read again, from L1
+// Traffic    every operand is read once, y behind a ReLU not at all: its sign follows from x; a
+//            block that has no pivot yet is read again, from L1
 // Numerics   m2 of a chunk of rows is sum d^2 - (sum d)^2 / rows for the deviations d from a pivot,
 //            the mean of the rows before it: all the cancellation together is then at most a few
 //            times m2 itself. The first chunk takes its own mean as pivot, in a second pass. Chunks

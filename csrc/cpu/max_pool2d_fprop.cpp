@@ -8,7 +8,7 @@
 //            of 2x2 and 3x3 unrolled. Contiguous: the rows a block reads are sorted by the stride
 //            (pool2d_rows.h) into a workspace of at most ~128 KB, where every tap is a plain load
 // Traffic    x read once from memory, its taps from cache; y and 1 byte of offset written:
-//            (16 + 4 + 1) bytes per output of 2x2 stride 2.
+//            (16 + 4 + 1) bytes per output of 2x2 stride 2. Rows are fetched 4 KiB ahead.
 //            Large channels-last outputs are written past the caches
 // Numerics   exact: ">" keeps the first of equal values, NaN replaces everything, so the last stays
 // Refuses    nothing: integers and windows far larger than the image go to naive

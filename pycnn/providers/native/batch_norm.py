@@ -55,9 +55,7 @@ def _register(algorithm: str) -> None:
         geometry: BatchNormGeometry,
         epilogue: None = None,
     ) -> None:
-        _native.batch_norm_reduce(
-            dy, x, mean, invstd, weight, bias, *out, geometry.relu, algorithm
-        )
+        _native.batch_norm_reduce(dy, x, mean, invstd, weight, bias, *out, geometry.relu, algorithm)
 
     @native_kernel("batch_norm_dgrad", algorithm)
     def dgrad(
