@@ -522,6 +522,8 @@ def parameters(
                     too_large = case.large and kernel.provider == "triton"
                     slow = case.slow or i > 0 or not short or too_large
                     marks = [pytest.mark.slow] if slow else []
+                    if "cpu" not in kernel.devices:
+                        marks = [pytest.mark.gpu]
                     name = f"{case}-{kernel.name}-{dtype}"
                     params.append(pytest.param(case, kernel, dtype, id=name, marks=marks))
     return params
