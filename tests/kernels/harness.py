@@ -530,7 +530,7 @@ def parameters(
 
 
 def _another_kernels(case: Case, entry: dispatch.Entry, dtype: str) -> bool:
-    """Whether a convolution is for other algorithms, in whatever layout; test_native_is_complete.py
+    """Whether a convolution is for other algorithms, in whatever layout; test_providers_are_complete.py
     holds that one takes it."""
     if not case.primitive.startswith("conv2d"):
         return False
