@@ -530,8 +530,8 @@ def parameters(
 
 
 def _another_kernels(case: Case, entry: dispatch.Entry, dtype: str) -> bool:
-    """Whether a convolution is for other algorithms, in whatever layout; test_providers_are_complete.py
-    holds that one takes it."""
+    """Whether a convolution is for other algorithms, in whatever layout; that one takes it is held
+    by test_providers_are_complete.py."""
     if not case.primitive.startswith("conv2d"):
         return False
     for layout in (array.contiguous_format, array.channels_last):
