@@ -49,7 +49,7 @@ def _cost(config: Config, rows: int, pixels: int, along_rows: bool) -> float:
     """How many elements a call touches, tiles rounded up; six times as many where neighbouring
     threads do not access neighbouring elements."""
     tile_rows, tile_pixels = config.tiles["BLOCK_ROWS"], config.tiles["BLOCK_PIXELS"]
-    run = min(tile_rows, rows) if along_rows else min(tile_pixels, pixels)
+    run = max(min(tile_rows, rows) if along_rows else min(tile_pixels, pixels), 1)
     tiles = triton.cdiv(rows, tile_rows) * triton.cdiv(pixels, tile_pixels)
     return tiles * tile_rows * tile_pixels * (1.0 + 5.0 / run) + 100 * tiles
 
