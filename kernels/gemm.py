@@ -112,17 +112,21 @@ def product(
     k = tl.arange(0, BLOCK_DEPTH)
     a_at = a[:, None] + (k.to(tl.int64) * a_step)[None, :]
     b_at = b[None, :] + (k.to(tl.int64) * b_step)[:, None]
+    a_advance = tl.cast(a_step, tl.int64) * BLOCK_DEPTH
+    b_advance = tl.cast(b_step, tl.int64) * BLOCK_DEPTH
+    a_mask, b_mask = a_inside[:, None], b_inside[None, :]
     acc = tl.zeros((BLOCK_ROWS, BLOCK_COLS), ACC)
     for start in range(0, depth, BLOCK_DEPTH):
         if WHOLE:
-            left = tl.load(a_at, mask=a_inside[:, None], other=0.0)
-            right = tl.load(b_at, mask=b_inside[None, :], other=0.0)
+            left = tl.load(a_at, mask=a_mask, other=0.0)
+            right = tl.load(b_at, mask=b_mask, other=0.0)
         else:
-            left = tl.load(a_at, mask=a_inside[:, None] & (k < depth - start)[None, :], other=0.0)
-            right = tl.load(b_at, mask=b_inside[None, :] & (k < depth - start)[:, None], other=0.0)
+            k_inside = k < depth - start
+            left = tl.load(a_at, mask=a_mask & k_inside[None, :], other=0.0)
+            right = tl.load(b_at, mask=b_mask & k_inside[:, None], other=0.0)
         acc = tl.dot(left, right, acc, input_precision=PRECISION, out_dtype=ACC)
-        a_at += tl.cast(a_step, tl.int64) * BLOCK_DEPTH
-        b_at += tl.cast(b_step, tl.int64) * BLOCK_DEPTH
+        a_at += a_advance
+        b_at += b_advance
     return acc
 
 
@@ -138,10 +142,9 @@ def _gemm_tiled(
     program = tl.program_id(0)
     batch = (program // (row_tiles * col_tiles)).to(tl.int64)
     tile_row, tile_col = tile_of(program % (row_tiles * col_tiles), row_tiles, col_tiles, GROUP)
-    m = tile_row * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
-    n = tile_col * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
+    m = tile_row.to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
+    n = tile_col.to(tl.int64) * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
     m_inside, n_inside = m < rows, n < cols
-    m, n = m.to(tl.int64), n.to(tl.int64)
     acc = product(
         a + batch * a_steps[0] + m * a_steps[1], m_inside, a_steps[2],
         b + batch * b_steps[0] + n * b_steps[2], n_inside, b_steps[1],

@@ -26,6 +26,7 @@ from ..array import Array
 from ..dispatch import Epilogue
 from ..geometry import Conv2dGeometry
 from .epilogue import activation, arguments, finish
+from .gemm import processors
 from .launch import launch
 from .numbers import accumulator
 from .strided import strides
@@ -34,24 +35,25 @@ from .tuning import Config, Configurations
 DIRECT = Configurations(
     "im2col.direct",
     Config({"BLOCK_ROWS": 4, "BLOCK_PIXELS": 512}),
-    Config({"BLOCK_ROWS": 64, "BLOCK_PIXELS": 32}),
-    Config({"BLOCK_ROWS": 16, "BLOCK_PIXELS": 64}),
+    Config({"BLOCK_ROWS": 64, "BLOCK_PIXELS": 64}, 8),
+    Config({"BLOCK_ROWS": 16, "BLOCK_PIXELS": 16}),
 )
 ADJOINT = Configurations(
     "im2col.adjoint",
-    Config({"BLOCK_ROWS": 1, "BLOCK_PIXELS": 1024}),
-    Config({"BLOCK_ROWS": 64, "BLOCK_PIXELS": 16}),
-    Config({"BLOCK_ROWS": 8, "BLOCK_PIXELS": 64}),
+    Config({"BLOCK_ROWS": 1, "BLOCK_PIXELS": 512}),
+    Config({"BLOCK_ROWS": 64, "BLOCK_PIXELS": 32}),
+    Config({"BLOCK_ROWS": 8, "BLOCK_PIXELS": 32}),
 )
 
 
-def _cost(config: Config, rows: int, pixels: int, along_rows: bool) -> float:
-    """How many elements a call touches, tiles rounded up; six times as many where neighbouring
-    threads do not access neighbouring elements."""
+def _cost(config: Config, n: int, rows: int, pixels: int, along_rows: bool) -> float:
+    """The time a call takes, in accesses: its waves of tiles, rounded up, where short runs of
+    neighbouring elements cost more."""
     tile_rows, tile_pixels = config.tiles["BLOCK_ROWS"], config.tiles["BLOCK_PIXELS"]
+    tiles = n * triton.cdiv(rows, tile_rows) * triton.cdiv(pixels, tile_pixels)
     run = max(min(tile_rows, rows) if along_rows else min(tile_pixels, pixels), 1)
-    tiles = triton.cdiv(rows, tile_rows) * triton.cdiv(pixels, tile_pixels)
-    return tiles * tile_rows * tile_pixels * (1.0 + 5.0 / run) + 100 * tiles
+    waves = triton.cdiv(tiles, 8 * processors())
+    return waves * (500 + tile_rows * tile_pixels * (1.0 + 8.0 / run))
 
 
 # --- im2col ---------------------------------------------------------------------------------------
@@ -89,7 +91,7 @@ def unfold(x: Array, columns: Array, g: Conv2dGeometry, channels_first: bool = T
     n, rows, pixels = columns.shape
     steps = strides(columns)
     config = DIRECT.choose(
-        x.dtype, (rows, pixels), lambda c: _cost(c, rows, pixels, abs(steps[1]) < abs(steps[2]))
+        x.dtype, (rows, pixels), lambda c: _cost(c, n, rows, pixels, abs(steps[1]) < abs(steps[2]))
     )
     row_tiles = triton.cdiv(rows, config.tiles["BLOCK_ROWS"])
     launch(
@@ -162,7 +164,7 @@ def fold(
     config = ADJOINT.choose(
         x.dtype,
         (g.C, g.H * g.W),
-        lambda c: _cost(c, g.C, g.H * g.W, abs(image[1]) < abs(image[3])),
+        lambda c: _cost(c, n, g.C, g.H * g.W, abs(image[1]) < abs(image[3])),
     )
     row_tiles = triton.cdiv(g.C, config.tiles["BLOCK_ROWS"])
     launch(
