@@ -103,7 +103,7 @@ def multiply_pixels(
     config = PIXELS.choose(
         dtype,
         (groups, pixels, cols, depth),
-        lambda c: tile_cost(c, dtype, groups, pixels, cols, depth),
+        lambda c: tile_cost(c, dtype, groups, pixels, cols, depth, epilogue),
     )
     rows, columns, step = (config.tiles[f"BLOCK_{name}"] for name in ("ROWS", "COLS", "DEPTH"))
     launch(
@@ -191,7 +191,7 @@ def conv2d_dgrad_pointwise(
     config = PIXELS.choose(
         dtype,
         (g.G, pixels, cols, depth),
-        lambda c: tile_cost(c, dtype, g.G, pixels, cols, depth),
+        lambda c: tile_cost(c, dtype, g.G, pixels, cols, depth, epilogue),
     )
     rows, columns, step = (config.tiles[f"BLOCK_{name}"] for name in ("ROWS", "COLS", "DEPTH"))
     launch(

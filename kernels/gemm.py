@@ -19,6 +19,8 @@ Source     Kirk and Hwu 2016, Programming Massively Parallel Processors, chapter
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import triton
 import triton.language as tl
@@ -46,15 +48,18 @@ def tile_config(
     return Config(tiles, num_warps, num_stages, dtypes=dtypes)
 
 
+LARGE = {"BLOCK_ROWS": 128, "BLOCK_COLS": 256, "BLOCK_DEPTH": 64}
 TILES = (
-    tile_config(128, 256, 64, 8, 3, *HALVES),
-    tile_config(128, 128, 64, 4, 3, *HALVES),
+    # an A100 has too few registers for it, and so has an H100 where a residual is loaded
+    Config(LARGE, 8, 3, archs=(90,), dtypes=HALVES),
+    tile_config(128, 128, 64, 8, 3, *HALVES),
     tile_config(64, 128, 64, 4, 4, *HALVES),
     tile_config(64, 64, 64, 4, 4, *HALVES),
     tile_config(128, 128, 32, 8, 3, "float32"),
-    tile_config(64, 64, 32, 4, 3, "float32"),
-    tile_config(64, 64, 16, 4, 3, "float64"),
-    tile_config(32, 32, 32, 4, 3),
+    tile_config(64, 64, 16, 4, 3, "float32"),
+    tile_config(64, 64, 16, 8, 3, "float64"),
+    tile_config(32, 32, 16, 4, 3, "float32", "float64"),
+    tile_config(32, 32, 32, 4, 3, *HALVES),
 )
 TILED = Configurations("gemm.tiled", *TILES)
 
@@ -71,10 +76,18 @@ def processors() -> int:
 
 
 def tile_cost(
-    config: Config, dtype: np.dtype, batch: int, rows: int, cols: int, depth: int
+    config: Config,
+    dtype: np.dtype,
+    batch: int,
+    rows: int,
+    cols: int,
+    depth: int,
+    epilogue: Epilogue | None = None,
 ) -> float:
     """The cycles a batch of (rows x depth) times (depth x cols) takes: the waves of tiles, times
     a tile's multiply-adds or, where that is longer, its traffic with L2."""
+    if config.tiles == LARGE and epilogue is not None and epilogue.residual is not None:
+        return math.inf
     tile_rows, tile_cols, step = (
         config.tiles[name] for name in ("BLOCK_ROWS", "BLOCK_COLS", "BLOCK_DEPTH")
     )
@@ -164,7 +177,7 @@ def gemm_tiled(
 ) -> None:
     g, dtype = geometry, a.dtype
     config = TILED.choose(
-        dtype, (g.B, g.M, g.N, g.K), lambda c: tile_cost(c, dtype, g.B, g.M, g.N, g.K)
+        dtype, (g.B, g.M, g.N, g.K), lambda c: tile_cost(c, dtype, g.B, g.M, g.N, g.K, epilogue)
     )
     rows, cols, depth = (config.tiles[f"BLOCK_{name}"] for name in ("ROWS", "COLS", "DEPTH"))
     launch(
