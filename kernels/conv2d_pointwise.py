@@ -168,15 +168,17 @@ def _pointwise_dgrad(
             h, v = p * stride_h + down, q * stride_w + across
             inside = (pixel_inside & (h < H) & (v < W))[:, None] & c_inside[None, :]
             h, v = h.to(tl.int64), v.to(tl.int64)
-            acc = tl.where((v == q.to(tl.int64) * stride_w)[:, None] & (down == 0), sums, 0.0)
-            at = n * residual_steps[0] + h * residual_steps[2] + v * residual_steps[3]
-            at = at[:, None] + (channel * residual_steps[1])[None, :]
+            read = (h == p.to(tl.int64) * stride_h) & (v == q.to(tl.int64) * stride_w)
+            acc = tl.where(read[:, None], sums, 0.0)
+            from_pixel = n * residual_steps[0] + h * residual_steps[2] + v * residual_steps[3]
+            residual_at = from_pixel[:, None] + (channel * residual_steps[1])[None, :]
             out = finish(
-                acc, vectors, vector_steps, channel, c_inside, residual, at, inside, ACTIVATION
-            )
-            at = n * dx_steps[0] + h * dx_steps[2] + v * dx_steps[3]
-            at = at[:, None] + (channel * dx_steps[1])[None, :]
-            tl.store(dx + at, out.to(dx.dtype.element_ty), mask=inside)
+                acc, vectors, vector_steps, channel, c_inside, residual, residual_at, inside,
+                ACTIVATION,
+            )  # fmt: skip
+            from_pixel = n * dx_steps[0] + h * dx_steps[2] + v * dx_steps[3]
+            dx_at = from_pixel[:, None] + (channel * dx_steps[1])[None, :]
+            tl.store(dx + dx_at, out.to(dx.dtype.element_ty), mask=inside)
 
 
 def conv2d_dgrad_pointwise(

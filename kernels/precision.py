@@ -8,8 +8,8 @@ splits it into a sum of such numbers; pycnn/study/float32_precision.py models ea
     ieee     they are, multiply-add      1          24    3e-7
     tf32     1 number of 11 bits         1          11    3e-4
     tf32x3   2 numbers of 11 bits        3          22    3e-7
-    bf16x3   2 numbers of 8 bits         3          16    4e-6
-    bf16x6   3 numbers of 8 bits         6          24    2e-7
+    bf16x3   2 numbers of 8 bits         3          16    4.5e-6
+    bf16x6   3 numbers of 8 bits         6          24    1.2e-7
 
 Every launcher whose kernel calls tl.dot passes `PRECISION=input_precision(dtype)`.
 """
