@@ -47,12 +47,13 @@ def collapse(
 
 @triton.jit
 def offset(i, sizes, steps, AXES: tl.constexpr):
-    """Where element i of a walk over `sizes` lies, for an array with strides `steps`."""
-    at = i * 0
+    """Where element i of a walk over `sizes` lies, for an array with strides `steps`: int64, while
+    i is divided in its own type."""
+    at = (i * 0).to(tl.int64)
     for axis in tl.static_range(AXES - 1, -1, -1):
         if axis == 0:
-            at += i * steps[axis]
+            at += i.to(tl.int64) * steps[axis]
         else:
-            at += i % sizes[axis] * steps[axis]
+            at += (i % sizes[axis]).to(tl.int64) * steps[axis]
             i = i // sizes[axis]
     return at

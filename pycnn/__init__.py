@@ -54,6 +54,8 @@ _LAZY_NAMES = {
     "show_config": ("config", "show_config"),
     "get_num_threads": ("config", "get_num_threads"),
     "set_num_threads": ("config", "set_num_threads"),
+    "get_float32_precision": ("config", "get_float32_precision"),
+    "set_float32_precision": ("config", "set_float32_precision"),
     "memory_stats": ("array", "memory_stats"),
     "empty_cache": ("array", "empty_cache"),
 }

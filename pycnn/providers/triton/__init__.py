@@ -6,7 +6,9 @@ general, is the order in which they are tried.
 
 from importlib import import_module
 
-_MODULES: tuple[str, ...] = ("add_activation",)
+_MODULES: tuple[str, ...] = (
+    "add_activation", "gemm", "im2col", "conv2d_pointwise", "conv2d_im2col",
+)  # fmt: skip
 
 for _name in _MODULES:
     import_module(f".{_name}", __name__)
