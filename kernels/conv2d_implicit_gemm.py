@@ -1,0 +1,253 @@
+"""Convolution as one matrix product whose left factor is never written: implicit GEMM.
+
+Computes   y[n,k,p,q] = sum_{r,s,c} x[n, c, p*Sh - top + r*Dh, q*Sw - left + s*Dw] * w[k,c,r,s]
+           per group, then the epilogue. Rows are the pixels (n,p,q), columns a group's filters k,
+           and the depth runs over the taps (r,s) with the channels c innermost
+Arrays     x (N,C,H,W)  w (K,C/G,R,S)  y (N,K,P,Q); f16/bf16/f32/f64, any strides; channels-last
+           x and w are read 16 bytes at a time where C is a multiple of 8 (f32: 4)
+Grid       (G * row tiles * column tiles,), columns fastest: programs that run together read the
+           same pixels, and all of them the filters, from L2
+Tiling     BLOCK_ROWS x BLOCK_COLS sums in registers, BLOCK_DEPTH of both factors a step through
+           num_stages buffers of shared memory. Per row: a pointer to its first pixel and that
+           pixel's coordinates, computed once; per step: one scalar offset, two bounds a row.
+           FLAT, for few channels: (r,s,c) is one axis and every element has bounds of its own.
+           SWAP, for few columns: the product is transposed, so that pixels are its wide side
+Traffic    vgg.c3_2 (56x56x256 -> 256, 3x3, N=32, bf16): 104 MB, 118 GFLOP: 1100 FLOP/byte,
+           tensor cores; x crosses L2 nine times, once a tap, for every BLOCK_COLS filters
+Numerics   f32 accumulator (f64: f64), taps in the order (r,s), one rounding at the store; f32
+           operands are multiplied as precision.py says
+Refuses    nothing
+Source     Chetlur et al. 2014, arXiv:1410.0759, section 3
+"""
+
+import triton
+import triton.language as tl
+
+from ..array import Array
+from ..dispatch import Epilogue
+from ..geometry import Conv2dGeometry
+from .epilogue import activation, arguments, finish
+from .launch import launch
+from .numbers import accumulator
+from .precision import input_precision
+from .strided import strides
+from .tuning import Config, Configurations
+
+# --- on the device --------------------------------------------------------------------------------
+
+
+@triton.jit
+def pixels(first, lanes, height, width):
+    """(n, i, j) of the pixels first + lanes of images of height x width; n is 64-bit."""
+    line = first // width  # 64-bit division for the first pixel alone
+    j = (first % width).to(tl.int32) + lanes
+    i = (line % height).to(tl.int32) + j // width
+    return line // height + i // height, i % height, j % width
+
+
+@triton.jit
+def gathered_product(
+    x, h, w, height, width, x_c, x_h, x_w,
+    filters, cols_inside, f_c, f_r, f_s,
+    channels, taps_h, taps_w, tap_h, tap_w,
+    FLAT: tl.constexpr, SWAP: tl.constexpr, ACC: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,
+):  # fmt: skip
+    """(BLOCK_ROWS, BLOCK_COLS) sums over taps (r,s) and channels c of
+    x[h + r*tap_h, w + s*tap_w, c] * filters[c, r, s].
+
+    x (ROWS,) points at each row's pixel (h, w) (ROWS,), which may lie outside [0, height) x
+    [0, width) where it reads zeros; height (ROWS,) is 0 in a row that does not exist. filters
+    (COLS,) points at each column's first tap; strides may have any sign."""
+    acc = tl.zeros((BLOCK_ROWS, BLOCK_COLS), ACC)
+    if SWAP:
+        acc = tl.zeros((BLOCK_COLS, BLOCK_ROWS), ACC)
+    lanes = tl.arange(0, BLOCK_DEPTH)
+    if FLAT:
+        depth = taps_h * taps_w * channels
+        for first in range(0, depth, BLOCK_DEPTH):
+            d = first + lanes
+            c = (d % channels).to(tl.int64)
+            tap = d // channels
+            r, s = tap // taps_w, tap % taps_w
+            i, j = h[:, None] + (r * tap_h)[None, :], w[:, None] + (s * tap_w)[None, :]
+            inside = (i >= 0) & (i < height[:, None]) & (j >= 0) & (j < width)
+            inside = inside & (d < depth)[None, :]
+            x_at = (r * tap_h).to(tl.int64) * x_h + (s * tap_w).to(tl.int64) * x_w + c * x_c
+            f_at = r.to(tl.int64) * f_r + s.to(tl.int64) * f_s + c * f_c
+            a = tl.load(x[:, None] + x_at[None, :], mask=inside, other=0.0)
+            kept = (d < depth)[:, None] & cols_inside[None, :]
+            b = tl.load(filters[None, :] + f_at[:, None], mask=kept, other=0.0)
+            if SWAP:
+                a, b = tl.trans(b), tl.trans(a)
+            acc = tl.dot(a, b, acc, input_precision=PRECISION, out_dtype=ACC)
+    else:
+        x_tile = x[:, None] + (lanes.to(tl.int64) * x_c)[None, :]
+        f_tile = filters[None, :] + (lanes.to(tl.int64) * f_c)[:, None]
+        blocks = tl.cdiv(channels, BLOCK_DEPTH)
+        for step in range(taps_h * taps_w * blocks):
+            tap = step // blocks
+            first = step % blocks * BLOCK_DEPTH
+            r, s = tap // taps_w, tap % taps_w
+            i, j = h + r * tap_h, w + s * tap_w
+            inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+            deep = lanes < channels - first
+            c = first.to(tl.int64)
+            x_at = (r * tap_h).to(tl.int64) * x_h + (s * tap_w).to(tl.int64) * x_w + c * x_c
+            f_at = r.to(tl.int64) * f_r + s.to(tl.int64) * f_s + c * f_c
+            a = tl.load(x_tile + x_at, mask=inside[:, None] & deep[None, :], other=0.0)
+            b = tl.load(f_tile + f_at, mask=deep[:, None] & cols_inside[None, :], other=0.0)
+            if SWAP:
+                a, b = tl.trans(b), tl.trans(a)
+            acc = tl.dot(a, b, acc, input_precision=PRECISION, out_dtype=ACC)
+    if SWAP:
+        return tl.trans(acc)
+    else:
+        return acc
+
+
+@triton.jit
+def _fprop(
+    x, filters, y, x_steps, f_steps, y_steps, vectors, vector_steps, residual, residual_steps,
+    rows, plane, image, channels, cols, taps, step, origin, tap, tiles,
+    ACTIVATION: tl.constexpr, FLAT: tl.constexpr, SWAP: tl.constexpr,
+    ACC: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,
+):  # fmt: skip
+    program = tl.program_id(0)
+    col_tile, program = program % tiles[1], program // tiles[1]
+    row_tile, group = program % tiles[0], (program // tiles[0]).to(tl.int64)
+
+    lanes = tl.arange(0, BLOCK_ROWS)
+    first = row_tile.to(tl.int64) * BLOCK_ROWS
+    rows_inside = lanes < rows - first
+    n, p, q = pixels(first, lanes, plane[0], plane[1])
+    h, w = p * step[0] + origin[0], q * step[1] + origin[1]
+    x_rows = x + group * channels * x_steps[1] + n * x_steps[0]
+    x_rows += h.to(tl.int64) * x_steps[2] + w.to(tl.int64) * x_steps[3]
+
+    k = col_tile * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
+    cols_inside = k < cols
+    k = group * cols + k
+    acc = gathered_product(
+        x_rows, h, w, tl.where(rows_inside, image[0], 0), image[1],
+        x_steps[1], x_steps[2], x_steps[3],
+        filters + k * f_steps[0], cols_inside, f_steps[1], f_steps[2], f_steps[3],
+        channels, taps[0], taps[1], tap[0], tap[1],
+        FLAT, SWAP, ACC, PRECISION, BLOCK_ROWS, BLOCK_COLS, BLOCK_DEPTH,
+    )  # fmt: skip
+    store_pixels(
+        acc, y, y_steps, n, p, q, k, rows_inside, cols_inside,
+        vectors, vector_steps, residual, residual_steps, ACTIVATION,
+    )  # fmt: skip
+
+
+@triton.jit
+def store_pixels(
+    acc, y, y_steps, n, p, q, k, rows_inside, cols_inside,
+    vectors, vector_steps, residual, residual_steps, ACTIVATION: tl.constexpr,
+):  # fmt: skip
+    """y[n,k,p,q] = the epilogue of acc; n, p, q are the rows', k the columns' (64-bit n and k)."""
+    p, q = p.to(tl.int64), q.to(tl.int64)
+    inside = rows_inside[:, None] & cols_inside[None, :]
+    at = n * residual_steps[0] + p * residual_steps[2] + q * residual_steps[3]
+    at = at[:, None] + (k * residual_steps[1])[None, :]
+    acc = finish(
+        acc, vectors, vector_steps, k, cols_inside, residual, at, inside, ACTIVATION
+    )  # fmt: skip
+    at = n * y_steps[0] + p * y_steps[2] + q * y_steps[3]
+    at = at[:, None] + (k * y_steps[1])[None, :]
+    tl.store(y + at, acc.to(y.dtype.element_ty), mask=inside)
+
+
+# --- on the host ----------------------------------------------------------------------------------
+
+HALVES = ("float16", "bfloat16")
+
+
+def _config(rows: int, cols: int, depth: int, warps: int, stages: int, **rest) -> Config:
+    swap = rest.pop("swap", False)
+    tiles = {"BLOCK_ROWS": rows, "BLOCK_COLS": cols, "BLOCK_DEPTH": depth, "SWAP": swap}
+    return Config(tiles, warps, stages, **rest)
+
+
+def configurations(name: str) -> Configurations:
+    """The tiles of a gathered product: what runs with them differs in its prologue only."""
+    single, double = ("float32",), ("float64",)
+    return Configurations(
+        name,
+        _config(128, 256, 64, 8, 3, dtypes=HALVES),
+        _config(128, 128, 64, 4, 3, dtypes=HALVES),
+        _config(256, 64, 64, 4, 3, swap=True, archs=(90,), dtypes=HALVES),
+        _config(128, 64, 64, 4, 3, archs=(80,), dtypes=HALVES),
+        _config(64, 32, 32, 4, 3, dtypes=HALVES),
+        _config(128, 128, 16, 8, 3, dtypes=single),
+        _config(64, 64, 32, 4, 3, dtypes=single),
+        _config(64, 32, 32, 4, 3, dtypes=single),
+        _config(64, 64, 16, 4, 3, dtypes=double),
+        _config(32, 32, 16, 4, 3, dtypes=double),
+    )
+
+
+FPROP = configurations("conv2d_implicit_gemm.fprop")
+
+_MULTIPLY_ADDS = {"float32": 128, "float64": 128}  # per cycle and SM; the halves' 2048
+_SMS, _L2_BYTES, _PROLOGUE = 132, 64, 1000  # of an H100; bytes per cycle and SM; cycles
+
+
+def depth_steps(config: Config, taps: int, channels: int) -> tuple[int, bool]:
+    """(steps, FLAT): over the flat depth where whole blocks of channels would take twice as many"""
+    block = config.tiles["BLOCK_DEPTH"]
+    whole, flat = taps * -(-channels // block), -(-taps * channels // block)
+    return (flat, True) if whole >= 2 * flat > 0 else (whole, False)
+
+
+def estimated_cycles(
+    config: Config, dtype: str, itemsize: int, groups: int, rows: int, cols: int, steps: int
+) -> float:
+    """Waves of programs times what a program takes: the slower of its products and its reads."""
+    block_rows, block_cols = config.tiles["BLOCK_ROWS"], config.tiles["BLOCK_COLS"]
+    depth = config.tiles["BLOCK_DEPTH"]
+    programs = groups * -(-rows // block_rows) * -(-cols // block_cols)
+    products = block_rows * block_cols * depth / _MULTIPLY_ADDS.get(dtype, 2048)
+    reads = (block_rows + block_cols) * depth * itemsize / _L2_BYTES
+    written = block_rows * block_cols * itemsize / _L2_BYTES
+    program = steps * (max(products, reads) + 20) + written + _PROLOGUE
+    return -(-programs // _SMS) * program
+
+
+def choose(
+    configs: Configurations, out: Array, g: Conv2dGeometry, rows: int, cols: int, depth: int,
+    taps: int,
+) -> tuple[Config, bool]:  # fmt: skip
+    """(the configuration, FLAT) of a product of `rows` x `cols` per group over `depth` channels of
+    `taps` taps."""
+    dtype, itemsize = str(out.dtype), out.itemsize
+
+    def cost(config: Config) -> float:
+        steps, _ = depth_steps(config, taps, depth)
+        return estimated_cycles(config, dtype, itemsize, g.G, rows, cols, steps)
+
+    config = configs.choose(out.dtype, g.values, cost)
+    return config, depth_steps(config, taps, depth)[1]
+
+
+def conv2d_fprop_implicit_gemm(
+    x: Array, w: Array, *, out: Array, geometry: Conv2dGeometry, epilogue: Epilogue | None = None
+) -> None:
+    g = geometry
+    rows, cols, channels = g.N * g.P * g.Q, g.K // g.G, g.C // g.G
+    config, flat = choose(FPROP, out, g, rows, cols, channels, g.R * g.S)
+    tiles = (
+        triton.cdiv(rows, config.tiles["BLOCK_ROWS"]),
+        triton.cdiv(cols, config.tiles["BLOCK_COLS"]),
+    )
+    launch(
+        _fprop, (g.G * tiles[0] * tiles[1],),
+        x, w, out, strides(x), strides(w), strides(out), *arguments(epilogue),
+        rows, (g.P, g.Q), (g.H, g.W), channels, cols, (g.R, g.S), g.stride,
+        (-g.pad_top, -g.pad_left), g.dilation, tiles,
+        ACTIVATION=activation(epilogue), FLAT=flat,
+        ACC=accumulator(out.dtype), PRECISION=input_precision(out.dtype),
+        **config.tiles, **config.options,
+    )  # fmt: skip

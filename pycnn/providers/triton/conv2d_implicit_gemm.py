@@ -1,0 +1,5 @@
+"""kernels/conv2d_implicit_gemm.py and its gradients': every convolution."""
+
+from .registration import triton_kernel
+
+triton_kernel("conv2d_fprop", "implicit_gemm", "conv2d_implicit_gemm")
