@@ -20,6 +20,10 @@ Refuses    nothing
 Source     Chetlur et al. 2014, arXiv:1410.0759, section 3
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import triton
 import triton.language as tl
 
@@ -46,11 +50,18 @@ def pixels(first, lanes, height, width):
 
 
 @triton.jit
+def within(i, size):
+    """0 <= i < size, in one comparison: a negative number is a large unsigned one."""
+    return i.to(tl.uint32, bitcast=True) < size
+
+
+@triton.jit
 def gathered_product(
     x, h, w, height, width, x_c, x_h, x_w,
-    filters, cols_inside, f_c, f_r, f_s,
+    filters, f_c, f_r, f_s,
     channels, taps_h, taps_w, tap_h, tap_w,
-    FLAT: tl.constexpr, SWAP: tl.constexpr, ACC: tl.constexpr, PRECISION: tl.constexpr,
+    FLAT: tl.constexpr, WHOLE: tl.constexpr, SWAP: tl.constexpr,
+    ACC: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,
 ):  # fmt: skip
     """(BLOCK_ROWS, BLOCK_COLS) sums over taps (r,s) and channels c of
@@ -59,9 +70,7 @@ def gathered_product(
     x (ROWS,) points at each row's pixel (h, w) (ROWS,), which may lie outside [0, height) x
     [0, width) where it reads zeros; height (ROWS,) is 0 in a row that does not exist. filters
     (COLS,) points at each column's first tap; strides may have any sign."""
-    acc = tl.zeros((BLOCK_ROWS, BLOCK_COLS), ACC)
-    if SWAP:
-        acc = tl.zeros((BLOCK_COLS, BLOCK_ROWS), ACC)
+    acc = tl.zeros((BLOCK_COLS, BLOCK_ROWS) if SWAP else (BLOCK_ROWS, BLOCK_COLS), ACC)
     lanes = tl.arange(0, BLOCK_DEPTH)
     if FLAT:
         depth = taps_h * taps_w * channels
@@ -71,35 +80,44 @@ def gathered_product(
             tap = d // channels
             r, s = tap // taps_w, tap % taps_w
             i, j = h[:, None] + (r * tap_h)[None, :], w[:, None] + (s * tap_w)[None, :]
-            inside = (i >= 0) & (i < height[:, None]) & (j >= 0) & (j < width)
-            inside = inside & (d < depth)[None, :]
+            inside = within(i, height[:, None]) & within(j, width) & (d < depth)[None, :]
             x_at = (r * tap_h).to(tl.int64) * x_h + (s * tap_w).to(tl.int64) * x_w + c * x_c
             f_at = r.to(tl.int64) * f_r + s.to(tl.int64) * f_s + c * f_c
             a = tl.load(x[:, None] + x_at[None, :], mask=inside, other=0.0)
-            kept = (d < depth)[:, None] & cols_inside[None, :]
-            b = tl.load(filters[None, :] + f_at[:, None], mask=kept, other=0.0)
+            b = tl.load(filters[None, :] + f_at[:, None], mask=(d < depth)[:, None], other=0.0)
             if SWAP:
                 a, b = tl.trans(b), tl.trans(a)
             acc = tl.dot(a, b, acc, input_precision=PRECISION, out_dtype=ACC)
     else:
         x_tile = x[:, None] + (lanes.to(tl.int64) * x_c)[None, :]
         f_tile = filters[None, :] + (lanes.to(tl.int64) * f_c)[:, None]
-        blocks = tl.cdiv(channels, BLOCK_DEPTH)
-        for step in range(taps_h * taps_w * blocks):
-            tap = step // blocks
-            first = step % blocks * BLOCK_DEPTH
-            r, s = tap // taps_w, tap % taps_w
-            i, j = h + r * tap_h, w + s * tap_w
-            inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
-            deep = lanes < channels - first
-            c = first.to(tl.int64)
-            x_at = (r * tap_h).to(tl.int64) * x_h + (s * tap_w).to(tl.int64) * x_w + c * x_c
-            f_at = r.to(tl.int64) * f_r + s.to(tl.int64) * f_s + c * f_c
-            a = tl.load(x_tile + x_at, mask=inside[:, None] & deep[None, :], other=0.0)
-            b = tl.load(f_tile + f_at, mask=deep[:, None] & cols_inside[None, :], other=0.0)
+        outside = tl.zeros((BLOCK_ROWS,), tl.int32)  # bits: the taps r, s that miss a row's image
+        for t in range(taps_h):
+            outside |= tl.where(within(h + t * tap_h, height), 0, 1 << t)
+        for t in range(taps_w):
+            outside |= tl.where(within(w + t * tap_w, width), 0, 1 << 16 << t)
+        r, s, c = tl.full((), 0, tl.int32), tl.full((), 0, tl.int32), tl.full((), 0, tl.int32)
+        for _ in range(taps_h * taps_w * tl.cdiv(channels, BLOCK_DEPTH)):
+            r_at, s_at, c_at = (r * tap_h).to(tl.int64), (s * tap_w).to(tl.int64), c.to(tl.int64)
+            x_step = x_tile + (r_at * x_h + s_at * x_w + c_at * x_c)
+            f_step = f_tile + (r.to(tl.int64) * f_r + s.to(tl.int64) * f_s + c_at * f_c)
+            inside = (outside & ((1 << r) | (1 << 16 << s)))[:, None] == 0
+            if WHOLE:
+                a = tl.load(x_step, mask=inside, other=0.0)
+                b = tl.load(f_step)
+            else:
+                deep = lanes < channels - c
+                a = tl.load(x_step, mask=inside & deep[None, :], other=0.0)
+                b = tl.load(f_step, mask=deep[:, None], other=0.0)
             if SWAP:
                 a, b = tl.trans(b), tl.trans(a)
             acc = tl.dot(a, b, acc, input_precision=PRECISION, out_dtype=ACC)
+            # the next block of channels, else the next tap: without a division
+            c += BLOCK_DEPTH
+            s = tl.where(c < channels, s, s + 1)
+            c = tl.where(c < channels, c, 0)
+            r = tl.where(s < taps_w, r, r + 1)
+            s = tl.where(s < taps_w, s, 0)
     if SWAP:
         return tl.trans(acc)
     else:
@@ -110,7 +128,7 @@ def gathered_product(
 def _fprop(
     x, filters, y, x_steps, f_steps, y_steps, vectors, vector_steps, residual, residual_steps,
     rows, plane, image, channels, cols, taps, step, origin, tap, tiles,
-    ACTIVATION: tl.constexpr, FLAT: tl.constexpr, SWAP: tl.constexpr,
+    ACTIVATION: tl.constexpr, FLAT: tl.constexpr, WHOLE: tl.constexpr, SWAP: tl.constexpr,
     ACC: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,
 ):  # fmt: skip
@@ -128,13 +146,16 @@ def _fprop(
 
     k = col_tile * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
     cols_inside = k < cols
+    filters += (group * cols + tl.minimum(k, cols - 1)) * f_steps[
+        0
+    ]  # what is past them is not stored
     k = group * cols + k
     acc = gathered_product(
         x_rows, h, w, tl.where(rows_inside, image[0], 0), image[1],
         x_steps[1], x_steps[2], x_steps[3],
-        filters + k * f_steps[0], cols_inside, f_steps[1], f_steps[2], f_steps[3],
+        filters, f_steps[1], f_steps[2], f_steps[3],
         channels, taps[0], taps[1], tap[0], tap[1],
-        FLAT, SWAP, ACC, PRECISION, BLOCK_ROWS, BLOCK_COLS, BLOCK_DEPTH,
+        FLAT, WHOLE, SWAP, ACC, PRECISION, BLOCK_ROWS, BLOCK_COLS, BLOCK_DEPTH,
     )  # fmt: skip
     store_pixels(
         acc, y, y_steps, n, p, q, k, rows_inside, cols_inside,
@@ -195,11 +216,13 @@ _MULTIPLY_ADDS = {"float32": 128, "float64": 128}  # per cycle and SM; the halve
 _SMS, _L2_BYTES, _PROLOGUE = 132, 64, 1000  # of an H100; bytes per cycle and SM; cycles
 
 
-def depth_steps(config: Config, taps: int, channels: int) -> tuple[int, bool]:
-    """(steps, FLAT): over the flat depth where whole blocks of channels would take twice as many"""
-    block = config.tiles["BLOCK_DEPTH"]
-    whole, flat = taps * -(-channels // block), -(-taps * channels // block)
-    return (flat, True) if whole >= 2 * flat > 0 else (whole, False)
+def depth_walk(config: Config, taps: tuple[int, int], channels: int) -> tuple[int, dict[str, bool]]:
+    """(steps, how they go): FLAT where blocks of channels would take twice as many, or the taps of
+    an axis have no bits; WHOLE where blocks hold no channel too many."""
+    block, count = config.tiles["BLOCK_DEPTH"], taps[0] * taps[1]
+    by_blocks, flat = count * triton.cdiv(channels, block), triton.cdiv(count * channels, block)
+    is_flat = by_blocks >= 2 * flat > 0 or max(taps) > 16
+    return flat if is_flat else by_blocks, {"FLAT": is_flat, "WHOLE": channels % block == 0}
 
 
 def estimated_cycles(
@@ -208,28 +231,35 @@ def estimated_cycles(
     """Waves of programs times what a program takes: the slower of its products and its reads."""
     block_rows, block_cols = config.tiles["BLOCK_ROWS"], config.tiles["BLOCK_COLS"]
     depth = config.tiles["BLOCK_DEPTH"]
-    programs = groups * -(-rows // block_rows) * -(-cols // block_cols)
+    programs = groups * triton.cdiv(rows, block_rows) * triton.cdiv(cols, block_cols)
     products = block_rows * block_cols * depth / _MULTIPLY_ADDS.get(dtype, 2048)
     reads = (block_rows + block_cols) * depth * itemsize / _L2_BYTES
     written = block_rows * block_cols * itemsize / _L2_BYTES
     program = steps * (max(products, reads) + 20) + written + _PROLOGUE
-    return -(-programs // _SMS) * program
+    return triton.cdiv(programs, _SMS) * program
 
 
 def choose(
-    configs: Configurations, out: Array, g: Conv2dGeometry, rows: int, cols: int, depth: int,
-    taps: int,
-) -> tuple[Config, bool]:  # fmt: skip
-    """(the configuration, FLAT) of a product of `rows` x `cols` per group over `depth` channels of
-    `taps` taps."""
-    dtype, itemsize = str(out.dtype), out.itemsize
+    configs: Configurations, out: Array, g: Conv2dGeometry, rows: int, cols: int, channels: int,
+    taps: tuple[int, int],
+) -> tuple[tuple[int, int], dict[str, Any]]:  # fmt: skip
+    """((row tiles, column tiles), the constants and options of the launch) of a product of `rows` x
+    `cols` per group over R x S `taps` of `channels` channels."""
 
     def cost(config: Config) -> float:
-        steps, _ = depth_steps(config, taps, depth)
-        return estimated_cycles(config, dtype, itemsize, g.G, rows, cols, steps)
+        steps, _ = depth_walk(config, taps, channels)
+        return estimated_cycles(config, str(out.dtype), out.itemsize, g.G, rows, cols, steps)
 
     config = configs.choose(out.dtype, g.values, cost)
-    return config, depth_steps(config, taps, depth)[1]
+    blocks = config.tiles["BLOCK_ROWS"], config.tiles["BLOCK_COLS"]
+    constants = {
+        **depth_walk(config, taps, channels)[1],
+        "ACC": accumulator(out.dtype),
+        "PRECISION": input_precision(out.dtype),
+        **config.tiles,
+        **config.options,
+    }
+    return (triton.cdiv(rows, blocks[0]), triton.cdiv(cols, blocks[1])), constants
 
 
 def conv2d_fprop_implicit_gemm(
@@ -237,17 +267,11 @@ def conv2d_fprop_implicit_gemm(
 ) -> None:
     g = geometry
     rows, cols, channels = g.N * g.P * g.Q, g.K // g.G, g.C // g.G
-    config, flat = choose(FPROP, out, g, rows, cols, channels, g.R * g.S)
-    tiles = (
-        triton.cdiv(rows, config.tiles["BLOCK_ROWS"]),
-        triton.cdiv(cols, config.tiles["BLOCK_COLS"]),
-    )
+    tiles, constants = choose(FPROP, out, g, rows, cols, channels, (g.R, g.S))
     launch(
         _fprop, (g.G * tiles[0] * tiles[1],),
         x, w, out, strides(x), strides(w), strides(out), *arguments(epilogue),
         rows, (g.P, g.Q), (g.H, g.W), channels, cols, (g.R, g.S), g.stride,
         (-g.pad_top, -g.pad_left), g.dilation, tiles,
-        ACTIVATION=activation(epilogue), FLAT=flat,
-        ACC=accumulator(out.dtype), PRECISION=input_precision(out.dtype),
-        **config.tiles, **config.options,
+        ACTIVATION=activation(epilogue), **constants,
     )  # fmt: skip
