@@ -57,11 +57,11 @@ def within(i, size):
 
 @triton.jit
 def gathered_product(
-    x, h, w, height, width, x_c, x_h, x_w,
-    filters, f_c, f_r, f_s,
+    x, x_rows, h, w, height, width, x_c, x_h, x_w,
+    filters, f_cols, f_c, f_r, f_s,
     channels, taps_h, taps_w, tap_h, tap_w,
     FLAT: tl.constexpr, WHOLE: tl.constexpr, SWAP: tl.constexpr,
-    ACC: tl.constexpr, PRECISION: tl.constexpr,
+    ACC: tl.constexpr, INDEX: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,
 ):  # fmt: skip
     """(BLOCK_ROWS, BLOCK_COLS) sums over taps (r,s) and channels c of
@@ -83,14 +83,14 @@ def gathered_product(
             inside = within(i, height[:, None]) & within(j, width) & (d < depth)[None, :]
             x_at = (r * tap_h).to(tl.int64) * x_h + (s * tap_w).to(tl.int64) * x_w + c * x_c
             f_at = r.to(tl.int64) * f_r + s.to(tl.int64) * f_s + c * f_c
-            a = tl.load(x[:, None] + x_at[None, :], mask=inside, other=0.0)
-            b = tl.load(filters[None, :] + f_at[:, None], mask=(d < depth)[:, None], other=0.0)
+            a = tl.load(x + x_rows[:, None] + x_at[None, :], mask=inside, other=0.0)
+            b = tl.load(filters + f_cols[None, :] + f_at[:, None], mask=(d < depth)[:, None], other=0.0)
             if SWAP:
                 a, b = tl.trans(b), tl.trans(a)
             acc = tl.dot(a, b, acc, input_precision=PRECISION, out_dtype=ACC)
     else:
-        x_tile = x[:, None] + (lanes.to(tl.int64) * x_c)[None, :]
-        f_tile = filters[None, :] + (lanes.to(tl.int64) * f_c)[:, None]
+        x_tile = x_rows[:, None] + (lanes.to(INDEX) * x_c)[None, :]
+        f_tile = f_cols[None, :] + (lanes.to(INDEX) * f_c)[:, None]
         outside = tl.zeros((BLOCK_ROWS,), tl.int32)  # bits: the taps r, s that miss a row's image
         for t in range(taps_h):
             outside |= tl.where(within(h + t * tap_h, height), 0, 1 << t)
@@ -99,8 +99,8 @@ def gathered_product(
         r, s, c = tl.full((), 0, tl.int32), tl.full((), 0, tl.int32), tl.full((), 0, tl.int32)
         for _ in range(taps_h * taps_w * tl.cdiv(channels, BLOCK_DEPTH)):
             r_at, s_at, c_at = (r * tap_h).to(tl.int64), (s * tap_w).to(tl.int64), c.to(tl.int64)
-            x_step = x_tile + (r_at * x_h + s_at * x_w + c_at * x_c)
-            f_step = f_tile + (r.to(tl.int64) * f_r + s.to(tl.int64) * f_s + c_at * f_c)
+            x_step = x + (r_at * x_h + s_at * x_w + c_at * x_c) + x_tile
+            f_step = filters + (r.to(tl.int64) * f_r + s.to(tl.int64) * f_s + c_at * f_c) + f_tile
             inside = (outside & ((1 << r) | (1 << 16 << s)))[:, None] == 0
             if WHOLE:
                 a = tl.load(x_step, mask=inside, other=0.0)
@@ -129,7 +129,7 @@ def _fprop(
     x, filters, y, x_steps, f_steps, y_steps, vectors, vector_steps, residual, residual_steps,
     rows, plane, image, channels, cols, taps, step, origin, tap, tiles,
     ACTIVATION: tl.constexpr, FLAT: tl.constexpr, WHOLE: tl.constexpr, SWAP: tl.constexpr,
-    ACC: tl.constexpr, PRECISION: tl.constexpr,
+    ACC: tl.constexpr, INDEX: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,
 ):  # fmt: skip
     program = tl.program_id(0)
@@ -141,21 +141,21 @@ def _fprop(
     rows_inside = lanes < rows - first
     n, p, q = pixels(first, lanes, plane[0], plane[1])
     h, w = p * step[0] + origin[0], q * step[1] + origin[1]
-    x_rows = x + group * channels * x_steps[1] + n * x_steps[0]
-    x_rows += h.to(tl.int64) * x_steps[2] + w.to(tl.int64) * x_steps[3]
+    x += group * channels * x_steps[1]
+    x_rows = n.to(INDEX) * x_steps[0] + h.to(INDEX) * x_steps[2] + w.to(INDEX) * x_steps[3]
 
     k = col_tile * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
     cols_inside = k < cols
-    filters += (group * cols + tl.minimum(k, cols - 1)) * f_steps[
-        0
-    ]  # what is past them is not stored
+    # past the last filter its sums are computed again, and not stored
+    f_cols = tl.minimum(k, cols - 1).to(INDEX) * f_steps[0]
+    filters += group * cols * f_steps[0]
     k = group * cols + k
     acc = gathered_product(
-        x_rows, h, w, tl.where(rows_inside, image[0], 0), image[1],
+        x, x_rows, h, w, tl.where(rows_inside, image[0], 0), image[1],
         x_steps[1], x_steps[2], x_steps[3],
-        filters, f_steps[1], f_steps[2], f_steps[3],
+        filters, f_cols, f_steps[1], f_steps[2], f_steps[3],
         channels, taps[0], taps[1], tap[0], tap[1],
-        FLAT, WHOLE, SWAP, ACC, PRECISION, BLOCK_ROWS, BLOCK_COLS, BLOCK_DEPTH,
+        FLAT, WHOLE, SWAP, ACC, INDEX, PRECISION, BLOCK_ROWS, BLOCK_COLS, BLOCK_DEPTH,
     )  # fmt: skip
     store_pixels(
         acc, y, y_steps, n, p, q, k, rows_inside, cols_inside,
@@ -255,6 +255,7 @@ def choose(
     constants = {
         **depth_walk(config, taps, channels)[1],
         "ACC": accumulator(out.dtype),
+        "INDEX": tl.int32,
         "PRECISION": input_precision(out.dtype),
         **config.tiles,
         **config.options,
