@@ -42,11 +42,11 @@ from .tuning import Config, Configurations
 
 @triton.jit
 def pixels(first, lanes, height, width):
-    """(n, i, j) of the pixels first + lanes of images of height x width; n is 64-bit."""
+    """(n, i, j) of the pixels first + lanes of images of height x width."""
     line = first // width  # 64-bit division for the first pixel alone
     j = (first % width).to(tl.int32) + lanes
     i = (line % height).to(tl.int32) + j // width
-    return line // height + i // height, i % height, j % width
+    return (line // height).to(tl.int32) + i // height, i % height, j % width
 
 
 @triton.jit
@@ -84,7 +84,9 @@ def gathered_product(
             x_at = (r * tap_h).to(tl.int64) * x_h + (s * tap_w).to(tl.int64) * x_w + c * x_c
             f_at = r.to(tl.int64) * f_r + s.to(tl.int64) * f_s + c * f_c
             a = tl.load(x + x_rows[:, None] + x_at[None, :], mask=inside, other=0.0)
-            b = tl.load(filters + f_cols[None, :] + f_at[:, None], mask=(d < depth)[:, None], other=0.0)
+            b = tl.load(
+                filters + f_cols[None, :] + f_at[:, None], mask=(d < depth)[:, None], other=0.0
+            )
             if SWAP:
                 a, b = tl.trans(b), tl.trans(a)
             acc = tl.dot(a, b, acc, input_precision=PRECISION, out_dtype=ACC)
@@ -145,11 +147,9 @@ def _fprop(
     x_rows = n.to(INDEX) * x_steps[0] + h.to(INDEX) * x_steps[2] + w.to(INDEX) * x_steps[3]
 
     k = col_tile * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
-    cols_inside = k < cols
     # past the last filter its sums are computed again, and not stored
     f_cols = tl.minimum(k, cols - 1).to(INDEX) * f_steps[0]
     filters += group * cols * f_steps[0]
-    k = group * cols + k
     acc = gathered_product(
         x, x_rows, h, w, tl.where(rows_inside, image[0], 0), image[1],
         x_steps[1], x_steps[2], x_steps[3],
@@ -158,27 +158,58 @@ def _fprop(
         FLAT, WHOLE, SWAP, ACC, INDEX, PRECISION, BLOCK_ROWS, BLOCK_COLS, BLOCK_DEPTH,
     )  # fmt: skip
     store_pixels(
-        acc, y, y_steps, n, p, q, k, rows_inside, cols_inside,
-        vectors, vector_steps, residual, residual_steps, ACTIVATION,
+        acc, y, y_steps, n, p, q, group, col_tile * BLOCK_COLS, cols, rows_inside,
+        vectors, vector_steps, residual, residual_steps, ACTIVATION, INDEX,
     )  # fmt: skip
 
 
 @triton.jit
 def store_pixels(
-    acc, y, y_steps, n, p, q, k, rows_inside, cols_inside,
-    vectors, vector_steps, residual, residual_steps, ACTIVATION: tl.constexpr,
+    acc, y, y_steps, n, p, q, group, first, cols, rows_inside,
+    vectors, vector_steps, residual, residual_steps,
+    ACTIVATION: tl.constexpr, INDEX: tl.constexpr,
 ):  # fmt: skip
-    """y[n,k,p,q] = the epilogue of acc; n, p, q are the rows', k the columns' (64-bit n and k)."""
-    p, q = p.to(tl.int64), q.to(tl.int64)
-    inside = rows_inside[:, None] & cols_inside[None, :]
-    at = n * residual_steps[0] + p * residual_steps[2] + q * residual_steps[3]
-    at = at[:, None] + (k * residual_steps[1])[None, :]
+    """y[n,k,p,q] = the epilogue of acc; n, p, q are the rows' pixels, columns begin with filter
+    `first` of the group."""
+    BLOCK_ROWS: tl.constexpr = acc.shape[0]
+    BLOCK_COLS: tl.constexpr = acc.shape[1]
+    if residual is not None and BLOCK_COLS >= 64:
+        # half the residual at a time, or there are too few registers for it
+        halves = tl.permute(tl.reshape(acc, (BLOCK_ROWS, 2, BLOCK_COLS // 2)), (0, 2, 1))
+        left, right = tl.split(halves)
+        store_pixels_of(
+            left, y, y_steps, n, p, q, group, first, cols, rows_inside,
+            vectors, vector_steps, residual, residual_steps, ACTIVATION, INDEX,
+        )  # fmt: skip
+        store_pixels_of(
+            right, y, y_steps, n, p, q, group, first + BLOCK_COLS // 2, cols, rows_inside,
+            vectors, vector_steps, residual, residual_steps, ACTIVATION, INDEX,
+        )  # fmt: skip
+    else:
+        store_pixels_of(
+            acc, y, y_steps, n, p, q, group, first, cols, rows_inside,
+            vectors, vector_steps, residual, residual_steps, ACTIVATION, INDEX,
+        )  # fmt: skip
+
+
+@triton.jit
+def store_pixels_of(
+    acc, y, y_steps, n, p, q, group, first, cols, rows_inside,
+    vectors, vector_steps, residual, residual_steps,
+    ACTIVATION: tl.constexpr, INDEX: tl.constexpr,
+):  # fmt: skip
+    k = first + tl.arange(0, acc.shape[1])
+    inside = rows_inside[:, None] & (k < cols)[None, :]
+    channels = group * cols + k
+    at = n.to(INDEX) * residual_steps[0] + p.to(INDEX) * residual_steps[2]
+    at = (at + q.to(INDEX) * residual_steps[3])[:, None]
+    at = at + (channels * residual_steps[1])[None, :]
     acc = finish(
-        acc, vectors, vector_steps, k, cols_inside, residual, at, inside, ACTIVATION
+        acc, vectors, vector_steps, channels, k < cols, residual, at, inside, ACTIVATION
     )  # fmt: skip
-    at = n * y_steps[0] + p * y_steps[2] + q * y_steps[3]
-    at = at[:, None] + (k * y_steps[1])[None, :]
-    tl.store(y + at, acc.to(y.dtype.element_ty), mask=inside)
+    at = n.to(INDEX) * y_steps[0] + p.to(INDEX) * y_steps[2] + q.to(INDEX) * y_steps[3]
+    y_tile = y + group * cols * y_steps[1] + at[:, None] + (k.to(INDEX) * y_steps[1])[None, :]
+    tl.store(y_tile, acc.to(y.dtype.element_ty), mask=inside)
 
 
 # --- on the host ----------------------------------------------------------------------------------
