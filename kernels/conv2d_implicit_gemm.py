@@ -22,6 +22,7 @@ Source     Chetlur et al. 2014, arXiv:1410.0759, section 3
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import triton
@@ -127,7 +128,7 @@ def gathered_product(
 
 
 @triton.jit
-def _fprop(
+def _implicit_gemm(
     x, filters, y, x_steps, f_steps, y_steps, vectors, vector_steps, residual, residual_steps,
     rows, plane, image, channels, cols, taps, step, origin, tap, tiles,
     ACTIVATION: tl.constexpr, FLAT: tl.constexpr, WHOLE: tl.constexpr, SWAP: tl.constexpr,
@@ -148,12 +149,11 @@ def _fprop(
 
     k = col_tile * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
     # past the last filter its sums are computed again, and not stored
-    f_cols = tl.minimum(k, cols - 1).to(INDEX) * f_steps[0]
-    filters += group * cols * f_steps[0]
+    f_cols = tl.minimum(k, cols - 1).to(INDEX) * f_steps[1]
     acc = gathered_product(
         x, x_rows, h, w, tl.where(rows_inside, image[0], 0), image[1],
         x_steps[1], x_steps[2], x_steps[3],
-        filters, f_cols, f_steps[1], f_steps[2], f_steps[3],
+        filters + group * f_steps[0], f_cols, f_steps[2], f_steps[3], f_steps[4],
         channels, taps[0], taps[1], tap[0], tap[1],
         FLAT, WHOLE, SWAP, ACC, INDEX, PRECISION, BLOCK_ROWS, BLOCK_COLS, BLOCK_DEPTH,
     )  # fmt: skip
@@ -214,34 +214,28 @@ def store_pixels_of(
 
 # --- on the host ----------------------------------------------------------------------------------
 
-HALVES = ("float16", "bfloat16")
+HALVES, SINGLE, DOUBLE = ("float16", "bfloat16"), ("float32",), ("float64",)
 
 
-def _config(rows: int, cols: int, depth: int, warps: int, stages: int, **rest) -> Config:
-    swap = rest.pop("swap", False)
-    tiles = {"BLOCK_ROWS": rows, "BLOCK_COLS": cols, "BLOCK_DEPTH": depth, "SWAP": swap}
-    return Config(tiles, warps, stages, **rest)
+def tile(rows: int, cols: int, depth: int, swap: bool = False) -> dict[str, Any]:
+    return {"BLOCK_ROWS": rows, "BLOCK_COLS": cols, "BLOCK_DEPTH": depth, "SWAP": swap}
 
 
-def configurations(name: str) -> Configurations:
-    """The tiles of a gathered product: what runs with them differs in its prologue only."""
-    single, double = ("float32",), ("float64",)
-    return Configurations(
-        name,
-        _config(128, 256, 64, 8, 3, dtypes=HALVES),
-        _config(128, 128, 64, 4, 3, dtypes=HALVES),
-        _config(256, 64, 64, 4, 3, swap=True, archs=(90,), dtypes=HALVES),
-        _config(128, 64, 64, 4, 3, archs=(80,), dtypes=HALVES),
-        _config(64, 32, 32, 4, 3, dtypes=HALVES),
-        _config(128, 128, 16, 8, 3, dtypes=single),
-        _config(64, 64, 32, 4, 3, dtypes=single),
-        _config(64, 32, 32, 4, 3, dtypes=single),
-        _config(64, 64, 16, 4, 3, dtypes=double),
-        _config(32, 32, 16, 4, 3, dtypes=double),
-    )
-
-
-FPROP = configurations("conv2d_implicit_gemm.fprop")
+# of every kernel that ends in a gathered product: they differ in a few scalars before it
+TILES = (
+    Config(tile(128, 256, 64), 8, 3, dtypes=HALVES),
+    Config(tile(128, 128, 64), 4, 3, archs=(90,), dtypes=HALVES),
+    Config(tile(128, 128, 64), 8, 3, archs=(80,), dtypes=HALVES),
+    Config(tile(256, 64, 64, swap=True), 4, 3, archs=(90,), dtypes=HALVES),
+    Config(tile(128, 64, 64), 4, 3, archs=(80,), dtypes=HALVES),
+    Config(tile(64, 32, 32), 4, 3, dtypes=HALVES),
+    Config(tile(128, 128, 16), 8, 3, dtypes=SINGLE),
+    Config(tile(64, 64, 32), 4, 3, dtypes=SINGLE),
+    Config(tile(64, 32, 32), 4, 3, dtypes=SINGLE),
+    Config(tile(64, 64, 16), 4, 3, dtypes=DOUBLE),
+    Config(tile(32, 32, 16), 4, 3, dtypes=DOUBLE),
+)
+IMPLICIT_GEMM = Configurations("conv2d_implicit_gemm.implicit_gemm", *TILES)
 
 _MULTIPLY_ADDS = {"float32": 128, "float64": 128}  # per cycle and SM; the halves' 2048
 _SMS, _L2_BYTES, _PROLOGUE = 132, 64, 1000  # of an H100; bytes per cycle and SM; cycles
@@ -257,53 +251,103 @@ def depth_walk(config: Config, taps: tuple[int, int], channels: int) -> tuple[in
 
 
 def estimated_cycles(
-    config: Config, dtype: str, itemsize: int, groups: int, rows: int, cols: int, steps: int
+    config: Config, dtype: Any, groups: int, rows: int, cols: int, steps: int
 ) -> float:
     """Waves of programs times what a program takes: the slower of its products and its reads."""
     block_rows, block_cols = config.tiles["BLOCK_ROWS"], config.tiles["BLOCK_COLS"]
     depth = config.tiles["BLOCK_DEPTH"]
     programs = groups * triton.cdiv(rows, block_rows) * triton.cdiv(cols, block_cols)
-    products = block_rows * block_cols * depth / _MULTIPLY_ADDS.get(dtype, 2048)
-    reads = (block_rows + block_cols) * depth * itemsize / _L2_BYTES
-    written = block_rows * block_cols * itemsize / _L2_BYTES
+    products = block_rows * block_cols * depth / _MULTIPLY_ADDS.get(str(dtype), 2048)
+    reads = (block_rows + block_cols) * depth * dtype.itemsize / _L2_BYTES
+    written = block_rows * block_cols * dtype.itemsize / _L2_BYTES
     program = steps * (max(products, reads) + 20) + written + _PROLOGUE
     return triton.cdiv(programs, _SMS) * program
 
 
-def choose(
-    configs: Configurations, out: Array, g: Conv2dGeometry, rows: int, cols: int, channels: int,
+def index_type(*spans: tuple[Sequence[int], Sequence[int]]) -> Any:
+    """The type for offsets in arrays whose indices stay within these bounds, each given with its
+    strides."""
+    reach = [sum(n * abs(step) for n, step in zip(*span, strict=True)) for span in spans]
+    return tl.int64 if max(reach) >= 2**31 else tl.int32
+
+
+def plan(
+    configs: Configurations,
+    dtype: Any,
+    key: tuple[Any, ...],
+    groups: int,
+    rows: int,
+    cols: int,
     taps: tuple[int, int],
-) -> tuple[tuple[int, int], dict[str, Any]]:  # fmt: skip
-    """((row tiles, column tiles), the constants and options of the launch) of a product of `rows` x
-    `cols` per group over R x S `taps` of `channels` channels."""
+    channels: int,
+) -> tuple[tuple[int, int], dict[str, Any]]:
+    """((row tiles, column tiles), the constants and options) to launch `groups` products of `rows`
+    x `cols` over R x S `taps` of `channels`."""
 
     def cost(config: Config) -> float:
         steps, _ = depth_walk(config, taps, channels)
-        return estimated_cycles(config, str(out.dtype), out.itemsize, g.G, rows, cols, steps)
+        return estimated_cycles(config, dtype, groups, rows, cols, steps)
 
-    config = configs.choose(out.dtype, g.values, cost)
-    blocks = config.tiles["BLOCK_ROWS"], config.tiles["BLOCK_COLS"]
+    config = configs.choose(dtype, key, cost)
+    _, walk = depth_walk(config, taps, channels)
     constants = {
-        **depth_walk(config, taps, channels)[1],
-        "ACC": accumulator(out.dtype),
-        "INDEX": tl.int32,
-        "PRECISION": input_precision(out.dtype),
+        "ACC": accumulator(dtype),
+        "PRECISION": input_precision(dtype),
+        **walk,
         **config.tiles,
         **config.options,
     }
-    return (triton.cdiv(rows, blocks[0]), triton.cdiv(cols, blocks[1])), constants
+    tiles = (
+        triton.cdiv(rows, config.tiles["BLOCK_ROWS"]),
+        triton.cdiv(cols, config.tiles["BLOCK_COLS"]),
+    )
+    return tiles, constants
 
 
 def conv2d_fprop_implicit_gemm(
     x: Array, w: Array, *, out: Array, geometry: Conv2dGeometry, epilogue: Epilogue | None = None
 ) -> None:
     g = geometry
-    rows, cols, channels = g.N * g.P * g.Q, g.K // g.G, g.C // g.G
-    tiles, constants = choose(FPROP, out, g, rows, cols, channels, (g.R, g.S))
+    filters = strides(w)
+    convolve(
+        x, w, out, g.values, epilogue,
+        (g.K // g.G * filters[0], *filters), g.G, g.C // g.G, g.K // g.G, (g.R, g.S),
+        step=g.stride, origin=(-g.pad_top, -g.pad_left), tap=g.dilation,
+    )  # fmt: skip
+
+
+def convolve(
+    x: Array,
+    w: Array,
+    y: Array,
+    key: tuple[Any, ...],
+    epilogue: Epilogue | None,
+    filter_steps: tuple[int, ...],
+    groups: int,
+    channels: int,
+    cols: int,
+    taps: tuple[int, int],
+    step: tuple[int, int],
+    origin: tuple[int, int],
+    tap: tuple[int, int],
+) -> None:
+    """y[n,k,p,q] = sum of x[n, c, p*step + origin + r*tap, ...] * w over the group's `channels` and
+    the taps; filter_steps are w's strides from group to group, k to k, c to c, r to r, s to s."""
+    images, _, height, width = y.shape
+    rows = images * height * width
+    tiles, constants = plan(IMPLICIT_GEMM, y.dtype, key, groups, rows, cols, taps, channels)
+    residual = None if epilogue is None else epilogue.residual
+    deep = constants["BLOCK_DEPTH"]
+    reach = [max(abs(o), abs(o + n * s)) for n, s, o in zip((height, width), step, origin)]
+    index = index_type(
+        ((images, deep, *reach), strides(x)),
+        ((cols, deep), filter_steps[1:3]),
+        (y.shape, strides(y)),
+        *([] if residual is None else [(y.shape, strides(residual))]),
+    )
     launch(
-        _fprop, (g.G * tiles[0] * tiles[1],),
-        x, w, out, strides(x), strides(w), strides(out), *arguments(epilogue),
-        rows, (g.P, g.Q), (g.H, g.W), channels, cols, (g.R, g.S), g.stride,
-        (-g.pad_top, -g.pad_left), g.dilation, tiles,
-        ACTIVATION=activation(epilogue), **constants,
+        _implicit_gemm, (groups * tiles[0] * tiles[1],),
+        x, w, y, strides(x), filter_steps, strides(y), *arguments(epilogue),
+        rows, (height, width), x.shape[2:], channels, cols, taps, step, origin, tap, tiles,
+        ACTIVATION=activation(epilogue), INDEX=index, **constants,
     )  # fmt: skip
