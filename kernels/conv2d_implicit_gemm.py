@@ -148,8 +148,8 @@ def _implicit_gemm(
     x_rows = n.to(INDEX) * x_steps[0] + h.to(INDEX) * x_steps[2] + w.to(INDEX) * x_steps[3]
 
     k = col_tile * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
-    # past the last filter its sums are computed again, and not stored
-    f_cols = tl.minimum(k, cols - 1).to(INDEX) * f_steps[1]
+    # past the last filter the first ones' sums are computed again, and not stored
+    f_cols = (k % cols).to(INDEX) * f_steps[1]
     acc = gathered_product(
         x, x_rows, h, w, tl.where(rows_inside, image[0], 0), image[1],
         x_steps[1], x_steps[2], x_steps[3],
@@ -164,6 +164,13 @@ def _implicit_gemm(
 
 
 @triton.jit
+def halves(a):
+    """The left and the right half of a tile's columns."""
+    parts = tl.reshape(a, (a.shape[0], 2, a.shape[1] // 2))
+    return tl.split(tl.permute(parts, (0, 2, 1)))
+
+
+@triton.jit
 def store_pixels(
     acc, y, y_steps, n, p, q, group, first, cols, rows_inside,
     vectors, vector_steps, residual, residual_steps,
@@ -171,12 +178,10 @@ def store_pixels(
 ):  # fmt: skip
     """y[n,k,p,q] = the epilogue of acc; n, p, q are the rows' pixels, columns begin with filter
     `first` of the group."""
-    BLOCK_ROWS: tl.constexpr = acc.shape[0]
     BLOCK_COLS: tl.constexpr = acc.shape[1]
     if residual is not None and BLOCK_COLS >= 64:
         # half the residual at a time, or there are too few registers for it
-        halves = tl.permute(tl.reshape(acc, (BLOCK_ROWS, 2, BLOCK_COLS // 2)), (0, 2, 1))
-        left, right = tl.split(halves)
+        left, right = halves(acc)
         store_pixels_of(
             left, y, y_steps, n, p, q, group, first, cols, rows_inside,
             vectors, vector_steps, residual, residual_steps, ACTIVATION, INDEX,

@@ -32,7 +32,15 @@ import triton.language as tl
 from ..array import Array
 from ..dispatch import Epilogue
 from ..geometry import Conv2dGeometry
-from .conv2d_implicit_gemm import TILES, gathered_product, index_type, pixels, plan, store_pixels
+from .conv2d_implicit_gemm import (
+    TILES,
+    gathered_product,
+    halves,
+    index_type,
+    pixels,
+    plan,
+    store_pixels,
+)
 from .epilogue import activation, arguments, finish
 from .launch import launch
 from .strided import strides
@@ -96,7 +104,7 @@ def _phases(
     acc = gathered_product(
         dy + group * channels * dy_steps[1], dy_rows, p, q,
         tl.where(rows_inside, plane[0], 0), plane[1], dy_steps[1], dy_steps[2], dy_steps[3],
-        filters, tl.minimum(c, cols - 1).to(INDEX) * f_steps[1],
+        filters, (c % cols).to(INDEX) * f_steps[1],
         f_steps[2], axis_h[5] * f_steps[3], axis_w[5] * f_steps[4],
         channels, taps_h, taps_w, -(axis_h[3] // axis_h[4]), -(axis_w[3] // axis_w[4]),
         FLAT, WHOLE, SWAP, ACC, INDEX, PRECISION, BLOCK_ROWS, BLOCK_COLS, BLOCK_DEPTH,
@@ -185,6 +193,33 @@ def _pixel_shuffle(
     acc = tl.where(in_filter[None, :], acc, 0.0)
 
     h, w = p * stride[0] - pad[0], q * stride[1] - pad[1]
+    first = col_tile * BLOCK_COLS
+    if residual is not None and BLOCK_COLS >= 64:
+        left, right = halves(acc)
+        _store_shuffled(
+            left, dx, dx_steps, n, h, w, rows_inside, group, first, cols, image, stride,
+            vectors, vector_steps, residual, residual_steps, ACTIVATION, INDEX,
+        )  # fmt: skip
+        _store_shuffled(
+            right, dx, dx_steps, n, h, w, rows_inside, group, first + BLOCK_COLS // 2, cols, image,
+            stride, vectors, vector_steps, residual, residual_steps, ACTIVATION, INDEX,
+        )  # fmt: skip
+    else:
+        _store_shuffled(
+            acc, dx, dx_steps, n, h, w, rows_inside, group, first, cols, image, stride,
+            vectors, vector_steps, residual, residual_steps, ACTIVATION, INDEX,
+        )  # fmt: skip
+
+
+@triton.jit
+def _store_shuffled(
+    acc, dx, dx_steps, n, h, w, rows_inside, group, first, cols, image, stride,
+    vectors, vector_steps, residual, residual_steps,
+    ACTIVATION: tl.constexpr, INDEX: tl.constexpr,
+):  # fmt: skip
+    """dx[n, c, h+r, w+s] = the epilogue of acc; columns begin with (r, s, c) number `first`."""
+    column = first + tl.arange(0, acc.shape[1])
+    c, r, s = column % cols, column // cols // stride[1], column // cols % stride[1]
     i, j = h[:, None] + r[None, :], w[:, None] + s[None, :]
     inside = (i >= 0) & (i < image[0]) & (j >= 0) & (j < image[1])
     inside = inside & rows_inside[:, None] & (r < stride[0])[None, :]
