@@ -127,7 +127,8 @@ def _wgrad(
         dy_at = n.to(tl.int64) * dy_steps[0] + p.to(tl.int64) * dy_steps[2]
         dy_at += q.to(tl.int64) * dy_steps[3]
         if FLAT:
-            inside = ((place[:, None] & missed[None, :]) == 0) & columns_inside[None, :]
+            missed = tl.where(columns_inside, missed, -1)
+            inside = (place[:, None] & missed[None, :]) == 0
             beyond |= outside(p, 0, plane[0], LINES) << IMAGES
             beyond |= outside(q, 0, plane[1], LINE) << IMAGES + LINES
             given = ((place & beyond) == 0)[:, None]
@@ -166,9 +167,10 @@ def _add_splits(
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < elements
     acc = tl.zeros((BLOCK,), ACC)
-    for split in range(splits):
-        at = workspace + split.to(tl.int64) * elements + i
+    at = workspace + i
+    for _ in range(splits):
         acc += tl.load(at, mask=inside, other=0.0)
+        at += elements
     c, tap = i % channels, i // channels
     s, tap = tap % taps[1], tap // taps[1]
     r, k = tap % taps[0], tap // taps[0]

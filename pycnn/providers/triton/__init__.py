@@ -10,6 +10,7 @@ _MODULES: tuple[str, ...] = (
     "add_activation",
     "conv2d_transposed",
     "conv2d_implicit_gemm",
+    "conv2d_naive",
 )
 
 for _name in _MODULES:
