@@ -198,7 +198,7 @@ WGRAD = Configurations(
     Config(tile(32, 32, 16), 4, 3, dtypes=DOUBLE),
 )
 _PROGRAMS = 2 * 132  # as many as the SMs of an H100 hold at a time
-_LEAST_STEPS = 4  # in a split
+_LEAST_STEPS = 3  # in a split
 _BLOCK = 1024
 
 

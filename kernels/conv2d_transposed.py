@@ -14,8 +14,8 @@ Grid       phases: (G * phases * row tiles * column tiles,), the phases with mos
            pixel shuffle: (G * row tiles * column tiles,); columns fastest in both
 Tiling     as conv2d_implicit_gemm.py; a shuffled tile is stored as BLOCK_ROWS x Sh*Sw runs of
            channels
-Traffic    U-Net's 2x2 stride 2 (28x28x1024 -> 512, N=8, bf16): 26 MB and 26 GFLOP, 1000 FLOP/byte;
-           its last (128x128x128 -> 64): 103 MB and 8.6 GFLOP, 83 FLOP/byte: bandwidth
+Traffic    U-Net's 2x2 stride 2 (28x28x1024 -> 512, N=8, bf16): 43 MB and 26 GFLOP, 610 FLOP/byte;
+           its last (128x128x128 -> 64): 101 MB and 8.6 GFLOP, 85 FLOP/byte: bandwidth
 Numerics   f32 accumulator (f64: f64), taps in the order (r,s), one rounding at the store
 Refuses    phases: stride 1, of which it has one. pixel shuffle: filters over the stride, dilation
 Source     phases: Shi et al. 2016, arXiv:1609.07009; pixel shuffle: Shi et al. 2016,
