@@ -56,15 +56,26 @@ from .tuning import Config, Configurations
 TAPS = 49  # the most taps that are unrolled
 PROGRAMS = 132 * 8  # what a grid aims for: eight programs on every processor of an H100
 
-# channels-last first, then planes, then what small problems fit
+HALVES, WHOLE = ("float16", "bfloat16"), ("float32", "float64")
+
+
+def _patch(rows: int, cols: int, patches: int, channels: int, warps: int = 4, dtypes=()) -> Config:
+    tiles = {"ROWS": rows, "COLS": cols, "BLOCK_PATCHES": patches, "BLOCK_CHANNELS": channels}
+    return Config(tiles, warps, dtypes=dtypes)
+
+
+# channels-last, 16 bytes a thread; then planes; the last is for small problems
 PATCHES = Configurations(
     "conv2d_depthwise.patches",
-    Config({"ROWS": 2, "COLS": 2, "BLOCK_PATCHES": 16, "BLOCK_CHANNELS": 64}, 4),
-    Config({"ROWS": 2, "COLS": 2, "BLOCK_PATCHES": 32, "BLOCK_CHANNELS": 32}, 4),
-    Config({"ROWS": 2, "COLS": 4, "BLOCK_PATCHES": 16, "BLOCK_CHANNELS": 32}, 4),
-    Config({"ROWS": 4, "COLS": 1, "BLOCK_PATCHES": 256, "BLOCK_CHANNELS": 1}, 4),
-    Config({"ROWS": 2, "COLS": 2, "BLOCK_PATCHES": 128, "BLOCK_CHANNELS": 1}, 4),
-    Config({"ROWS": 2, "COLS": 2, "BLOCK_PATCHES": 16, "BLOCK_CHANNELS": 16}, 1),
+    _patch(2, 2, 16, 64, dtypes=HALVES),
+    _patch(2, 4, 16, 64, dtypes=HALVES),
+    _patch(2, 2, 32, 32, dtypes=HALVES),
+    _patch(2, 2, 16, 32, dtypes=WHOLE),
+    _patch(2, 4, 16, 32, dtypes=WHOLE),
+    _patch(4, 1, 256, 1),
+    _patch(2, 2, 128, 1),
+    _patch(2, 2, 32, 8),
+    _patch(2, 2, 16, 16, 1),
 )
 GATHER = Configurations(
     "conv2d_depthwise.gather",
@@ -74,10 +85,12 @@ GATHER = Configurations(
 )
 WGRAD = Configurations(
     "conv2d_depthwise.wgrad",
-    Config({"ROWS": 2, "COLS": 2, "BLOCK_PATCHES": 16, "BLOCK_CHANNELS": 64}, 4),
-    Config({"ROWS": 2, "COLS": 2, "BLOCK_PATCHES": 32, "BLOCK_CHANNELS": 32}, 4),
-    Config({"ROWS": 4, "COLS": 1, "BLOCK_PATCHES": 256, "BLOCK_CHANNELS": 1}, 4),
-    Config({"ROWS": 2, "COLS": 2, "BLOCK_PATCHES": 16, "BLOCK_CHANNELS": 16}, 1),
+    _patch(2, 2, 16, 64, dtypes=HALVES),
+    _patch(2, 2, 32, 32, dtypes=HALVES),
+    _patch(2, 2, 16, 32, dtypes=WHOLE),
+    _patch(4, 1, 256, 1),
+    _patch(2, 2, 32, 8),
+    _patch(2, 2, 16, 16, 1),
 )
 
 

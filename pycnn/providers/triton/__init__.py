@@ -9,6 +9,7 @@ from importlib import import_module
 _MODULES: tuple[str, ...] = (
     "add_activation",
     "conv2d_depthwise",
+    "conv2d_grouped",
 )
 
 for _name in _MODULES:
