@@ -71,7 +71,7 @@ PATCHES = Configurations(
     _patch(2, 4, 16, 64, dtypes=HALVES),
     _patch(2, 2, 32, 32, dtypes=HALVES),
     _patch(2, 2, 16, 32, dtypes=WHOLE),
-    _patch(2, 4, 16, 32, dtypes=WHOLE),
+    _patch(2, 4, 16, 32, dtypes=("float32",)),
     _patch(4, 1, 256, 1),
     _patch(2, 2, 128, 1),
     _patch(2, 2, 32, 8),

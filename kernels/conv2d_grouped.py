@@ -185,14 +185,14 @@ def _time(
     config: Config, deep: int, wide: int, groups: int, rows: int, taps: int, others: int,
     itemsize: int,
 ) -> float:  # fmt: skip
-    """An estimate in bytes: waves of programs; their loads, or their products where these last
-    longer: tensor cores multiply 16 times as fast as the rest."""
+    """An estimate in bytes: waves of programs; their loads, most of which hit a cache, or their
+    products where these last longer. Per byte a tensor core multiplies 64 pairs, the rest 8."""
     packed = _packed(config, deep, wide, groups)
     if packed == 0:
         return float("inf")
     block_rows, block = config.tiles["BLOCK_ROWS"], config.tiles["BLOCK"]
     programs = triton.cdiv(rows, block_rows) * triton.cdiv(groups, packed) * others
-    product = block_rows * block * block / (256 if itemsize == 2 else 16)
+    product = block_rows * block * block / (64 if itemsize == 2 else 8)
     loads = (block_rows + block) * block * itemsize / 4
     work = taps * max(product, loads) + block_rows * block * itemsize
     return triton.cdiv(programs, PROGRAMS) * (4096 + work) + 1024 * programs

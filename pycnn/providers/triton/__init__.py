@@ -10,6 +10,8 @@ _MODULES: tuple[str, ...] = (
     "add_activation",
     "conv2d_depthwise",
     "conv2d_grouped",
+    "local_response_norm",
+    "resize2d",
 )
 
 for _name in _MODULES:
