@@ -70,7 +70,8 @@ PATCHES = Configurations(
     _patch(2, 2, 16, 64, dtypes=HALVES),
     _patch(2, 4, 16, 64, dtypes=HALVES),
     _patch(2, 2, 32, 32, dtypes=HALVES),
-    _patch(2, 2, 16, 32, dtypes=WHOLE),
+    _patch(2, 2, 16, 32),
+    _patch(2, 2, 8, 32),
     _patch(2, 4, 16, 32, dtypes=("float32",)),
     _patch(4, 1, 256, 1),
     _patch(2, 2, 128, 1),
@@ -356,16 +357,21 @@ def _patching(config: Config, h: Axis, w: Axis, shape: tuple[int, ...], groups: 
 def _time(config: Config, p: _Patching, groups: int, last: bool, itemsize: int) -> float:
     """An estimate, in loads of a lane: waves of programs, each with its start and its steps."""
     block = config.tiles["BLOCK_PATCHES"], config.tiles["BLOCK_CHANNELS"]
-    run = itemsize * (block[1] if last else block[0] * p.w.patch)  # bytes that lie side by side
+    run = itemsize * block[1 if last else 0]  # bytes that lie side by side
     patch = p.h.patch * p.w.patch
     work = (p.loads + 2 * patch) * max(1.0, 64 / run) + patch * p.h.taps * p.w.taps / 8
-    if patch > 16:
-        work *= patch  # the sums would not fit in registers
+    if last != (block[1] >= 16):
+        work *= 4  # a tile for the other layout
+    # sums and filters have to fit in the 255 registers of a thread
+    each = max(1, block[0] * block[1] // (32 * config.num_warps))
+    held = each * (p.h.taps * p.w.taps + patch) * max(1, itemsize // 4)
+    if held > 160:
+        work *= held / 40
     programs = p.slices * p.channel_blocks * groups
     filters = block[1] * p.h.taps * p.w.taps
     lanes = block[0] * block[1]
     return triton.cdiv(programs, PROGRAMS) * (4096 + filters + p.steps * work * lanes) + (
-        16384 * min(programs, PROGRAMS)
+        16384 * min(programs, 64)
     )
 
 

@@ -195,7 +195,7 @@ def _time(
     product = block_rows * block * block / (64 if itemsize == 2 else 8)
     loads = (block_rows + block) * block * itemsize / 4
     work = taps * max(product, loads) + block_rows * block * itemsize
-    return triton.cdiv(programs, PROGRAMS) * (4096 + work) + 1024 * min(programs, PROGRAMS)
+    return triton.cdiv(programs, PROGRAMS) * (4096 + work) + 1024 * min(programs, 64)
 
 
 def _run(
