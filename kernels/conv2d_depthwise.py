@@ -371,7 +371,7 @@ def _time(config: Config, p: _Patching, groups: int, last: bool, itemsize: int) 
     filters = block[1] * p.h.taps * p.w.taps
     lanes = block[0] * block[1]
     return triton.cdiv(programs, PROGRAMS) * (4096 + filters + p.steps * work * lanes) + (
-        16384 * min(programs, 64)
+        1024 * min(programs, 64)
     )
 
 

@@ -5,10 +5,10 @@ Computes   fprop  y[n,k,p,q] = sum_{c,r,s} x[n, g*C/G + c, p*Sh - top + r*Dh, q*
            dgrad  dx, wgrad  dw: its adjoints in x and in w; fprop and dgrad end in an epilogue
 Arrays     x, dx (N,C,H,W)  w, dw (K,C/G,R,S)  y, dy (N,K,P,Q); f16/bf16/f32/f64; any strides,
            fastest channels-last
-Grid       fprop, dgrad: (row blocks * phases * super-groups,), super-groups fastest; rows are N*P*Q,
-           in dgrad the pixels of one phase. wgrad: (slices of the rows * taps * super-groups,)
-Tiling     a super-group is as many groups as fit in a tile BLOCK wide, 16 to 64 channels in and out;
-           weights off the diagonal blocks are masked to zero as they are loaded. One product
+Grid       fprop, dgrad: (row blocks * phases * super-groups,), super-groups fastest; rows are
+           N*P*Q, in dgrad the pixels of one phase. wgrad: (slices of rows * taps * super-groups,)
+Tiling     a super-group is as many groups as fit in a tile BLOCK wide, 16 to 64 channels in and
+           out; weights off the diagonal blocks are masked to zero as they are loaded. One product
            BLOCK_ROWS x BLOCK x BLOCK a tap
 Traffic    x read, y written, w from the caches; ResNeXt-50's 56x56x128 in 32 groups, bf16: 18
            FLOP/byte, bandwidth. The tile multiplies BLOCK/(C/G) times as much as it must, which
@@ -101,7 +101,11 @@ def _product(
         f_at = source_channel[:, None] * w_steps[0] + (wide % WIDE)[None, :] * w_steps[1]
     else:
         f_at = channel[None, :] * w_steps[0] + (deep % DEEP)[:, None] * w_steps[1]
-    x = source + n[:, None] * source_steps[0] + source_channel.to(tl.int64)[None, :] * source_steps[1]
+    x = (
+        source
+        + n[:, None] * source_steps[0]
+        + source_channel.to(tl.int64)[None, :] * source_steps[1]
+    )
     # the taps that reach this phase: the first, and every stride-th after it
     h_at, w_at = phase_h * h_target + h_shift, phase_w * w_target + w_shift
     first_r = h_at // h_divisor * h_inverse % h_stride

@@ -1,6 +1,7 @@
 """Where outputs, inputs and taps of a convolution meet, along one axis of the image.
 
-Row i of the output, row a of what is read (the source: x in fprop, dy in dgrad) and tap r meet where
+Row i of the output, row a of what is read (the source: x in fprop, dy in dgrad) and tap r meet
+where
 
     a * source + r * tap = i * target + shift
 

@@ -13,7 +13,7 @@ Traffic    direct: x and y once, neighbours from the caches; bilinear 2x of 28x2
            4 FLOP/byte, bandwidth. separable: the buffer besides, written and read once
 Numerics   weights in the accumulation dtype (nearest has none), along W first; f32 for the halves,
            one rounding at the store. A tap that does not count is not read
-Refuses    direct: more than 16 taps an output; both: integers but for nearest
+Refuses    direct: more than 25 taps an output; both: integers but for nearest
 Source     Keys 1981 (bicubic); Pillow (antialiasing)
 """
 

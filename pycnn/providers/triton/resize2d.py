@@ -9,7 +9,9 @@ from ...geometry import Resize2dGeometry
 from ..resize_tables import tables, weight_dtype
 from .registration import Refuses, triton_kernel
 
-_MOST_TAPS = 25  # of an output, over both axes, that are unrolled: bilinear 2x, turned round, has 25
+_MOST_TAPS = (
+    25  # of an output, over both axes, that are unrolled: bilinear 2x, turned round, has 25
+)
 
 
 def _refuses_integers_but_nearest(geometry: Any, operands: Any, epilogue: Any) -> str | None:
