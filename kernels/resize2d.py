@@ -39,14 +39,14 @@ DIRECT = Configurations(
     "resize2d.direct",
     Config({"BLOCK_PIXELS": 16, "BLOCK_CHANNELS": 64}, 4),
     Config({"BLOCK_PIXELS": 256, "BLOCK_CHANNELS": 2}, 4),
-    Config({"BLOCK_PIXELS": 128, "BLOCK_CHANNELS": 8}, 4),
+    Config({"BLOCK_PIXELS": 128, "BLOCK_CHANNELS": 4}, 4),
     Config({"BLOCK_PIXELS": 16, "BLOCK_CHANNELS": 16}, 1),
 )
 AXIS = Configurations(
     "resize2d.axis",
     Config({"BLOCK_PIXELS": 16, "BLOCK_CHANNELS": 64}, 4),
     Config({"BLOCK_PIXELS": 256, "BLOCK_CHANNELS": 2}, 4),
-    Config({"BLOCK_PIXELS": 128, "BLOCK_CHANNELS": 8}, 4),
+    Config({"BLOCK_PIXELS": 128, "BLOCK_CHANNELS": 4}, 4),
     Config({"BLOCK_PIXELS": 16, "BLOCK_CHANNELS": 16}, 1),
 )
 

@@ -16,13 +16,13 @@ MUTANTS = [
         PATCHES,
         "return r if rest == 0 and r < axis.taps else -1",
         "return r if r < axis.taps else -1",
-        killer="conv2d_dgrad-depthwise_stride_2",
+        killer="conv2d_fprop-depthwise_dilated",
     ),
     Mutant(
         PATCHES,
         "rest // columns, rest % columns",
         "rest % columns, rest // columns",
-        killer="conv2d_fprop-depthwise_5x1",
+        killer="conv2d_wgrad-depthwise",
     ),
     Mutant(
         DEPTHWISE,
@@ -34,7 +34,7 @@ MUTANTS = [
         DEPTHWISE,
         "            there = inside & (h < height) & (q < width)\n            at = r_at",
         "            there = inside & (h < height)\n            at = r_at",
-        killer="conv2d_fprop-depthwise_stride_2",
+        killer="conv2d_dgrad-depthwise",
     ),
     Mutant(
         DEPTHWISE,
