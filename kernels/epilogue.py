@@ -36,19 +36,23 @@ def activation(epilogue: Epilogue | None) -> str | None:
 @triton.jit
 def finish(
     acc, vectors, vector_steps, channels, channels_inside, residual, residual_at, inside,
-    ACTIVATION: tl.constexpr,
+    ACTIVATION: tl.constexpr, CHANNEL_AXIS: tl.constexpr = 1,
 ):  # fmt: skip
-    """acc (ROWS, COLS) with the epilogue applied; `channels` (COLS,) are its columns' channels,
-    `residual_at` (ROWS, COLS) where each element's residual lies."""
+    """acc (ROWS, COLS) with the epilogue applied; `channels` (COLS,) are its columns' channels, or
+    (ROWS,) its rows' where CHANNEL_AXIS is 0; `residual_at` (ROWS, COLS) is where each element's
+    residual lies."""
     if vectors[0] is not None:
         at = channels * vector_steps[0]
-        acc += tl.load(vectors[0] + at, mask=channels_inside, other=0.0).to(acc.dtype)[None, :]
+        v = tl.load(vectors[0] + at, mask=channels_inside, other=0.0).to(acc.dtype)
+        acc += tl.expand_dims(v, 1 - CHANNEL_AXIS)
     if vectors[1] is not None:
         at = channels * vector_steps[1]
-        acc *= tl.load(vectors[1] + at, mask=channels_inside, other=0.0).to(acc.dtype)[None, :]
+        v = tl.load(vectors[1] + at, mask=channels_inside, other=0.0).to(acc.dtype)
+        acc *= tl.expand_dims(v, 1 - CHANNEL_AXIS)
     if vectors[2] is not None:
         at = channels * vector_steps[2]
-        acc += tl.load(vectors[2] + at, mask=channels_inside, other=0.0).to(acc.dtype)[None, :]
+        v = tl.load(vectors[2] + at, mask=channels_inside, other=0.0).to(acc.dtype)
+        acc += tl.expand_dims(v, 1 - CHANNEL_AXIS)
     if residual is not None:
         acc += tl.load(residual + residual_at, mask=inside, other=0.0).to(acc.dtype)
     return activate(acc, ACTIVATION)
