@@ -140,8 +140,9 @@ def _types(kernel: Any, values: dict, constants: dict) -> tuple[dict, dict, dict
         if isinstance(value, float):
             return "fp64" if double else "fp32"
         divisible = value if isinstance(value, int) else array.data_pointer(value)
-        if divisible % 16 == 0:
-            attributes[path] = [["tt.divisibility", 16]]
+        power = next((p for p in (16, 8) if divisible % p == 0), None)
+        if power is not None:  # 8 as well: Xception's 728 channels
+            attributes[path] = [["tt.divisibility", power]]
         if isinstance(value, int):
             return "i32" if -(2**31) <= value < 2**31 else "i64"
         return "*" + _TYPES[value.dtype.name]
