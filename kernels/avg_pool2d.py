@@ -33,7 +33,15 @@ from ..geometry import Pool2dGeometry
 from .launch import launch
 from .numbers import accumulator
 from .pool2d_windows import (
-    axes, covering, index_type, tap_range, tile, tile_of, unrolled, visits, window,
+    axes,
+    covering,
+    index_type,
+    tap_range,
+    tile,
+    tile_of,
+    unrolled,
+    visits,
+    window,
 )  # fmt: skip
 from .strided import strides
 from .tuning import Config, Configurations, memory_time
@@ -142,7 +150,7 @@ def _window_fprop(
     taps = tl.maximum(bottom - top, 0) * tl.maximum(right - left, 0)
     image = x + n * x_steps[0] + top * x_steps[2] + left * x_steps[3] + c[None, :] * x_steps[1]
     total = tl.zeros((TAPS, CHANNELS), ACC)
-    for block in range(0, tl.cdiv(taps, TAPS)):
+    for block in range(tl.cdiv(taps, TAPS)):
         tap = block * TAPS + tl.arange(0, TAPS)
         at = tap // width * x_steps[2] + tap % width * x_steps[3]
         inside = (tap < taps)[:, None] & (c < channels)[None, :]
@@ -195,7 +203,7 @@ def _window_tile(x: Array, outputs: int, channels: int, taps: int) -> Config:
     def cost(config: Config) -> float:
         rows, columns = config.tiles["TAPS"], config.tiles["CHANNELS"]
         steps, blocks = triton.cdiv(taps, rows), triton.cdiv(channels, columns)
-        run = x.itemsize * (min(columns, channels) if inner else min(rows, taps))
+        run = x.itemsize * max(min(columns, channels) if inner else min(rows, taps), 1)
         return memory_time(outputs * blocks, steps * rows * columns * max(1.0, 64 / run))
 
     return WINDOW.choose(x.dtype, (outputs, channels, taps, inner), cost)

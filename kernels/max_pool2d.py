@@ -31,7 +31,16 @@ from ..geometry import Pool2dGeometry
 from .launch import launch
 from .numbers import accumulator
 from .pool2d_windows import (
-    axes, covering, first_tap, index_type, tap_range, tile, tile_of, unrolled, visits, window,
+    axes,
+    covering,
+    first_tap,
+    index_type,
+    tap_range,
+    tile,
+    tile_of,
+    unrolled,
+    visits,
+    window,
 )  # fmt: skip
 from .strided import strides
 from .tuning import Config, Configurations

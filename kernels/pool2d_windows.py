@@ -59,18 +59,19 @@ def unrolled(*counts: int) -> bool:
     return product <= _UNROLLED
 
 
-def tile(table: Configurations, a: Array, pixels: int, channels: int) -> Config:
-    """The configuration for a tile of PIXELS x CHANNELS of `a`, which is written."""
+def tile(table: Configurations, a: Array, pixels: int, channels: int, images: int = 1) -> Config:
+    """The configuration for tiles of PIXELS x CHANNELS in the order of `a`, an image: those of each
+    of `images` apart."""
     inner = abs(a.strides[1]) < abs(a.strides[3]) or a.shape[3] == 1
     itemsize = a.itemsize
 
     def cost(config: Config) -> float:
         rows, columns = config.tiles["PIXELS"], config.tiles["CHANNELS"]
-        tiles = triton.cdiv(pixels, rows) * triton.cdiv(channels, columns)
-        run = itemsize * (min(columns, channels) if inner else min(rows, pixels))
+        tiles = images * triton.cdiv(pixels, rows) * triton.cdiv(channels, columns)
+        run = itemsize * max(min(columns, channels) if inner else min(rows, pixels), 1)
         return memory_time(tiles, rows * columns * max(1.0, 64 / run))
 
-    return table.choose(a.dtype, (pixels, channels, inner), cost)
+    return table.choose(a.dtype, (images * pixels, channels, inner), cost)
 
 
 @triton.jit

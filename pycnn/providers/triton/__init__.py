@@ -8,7 +8,11 @@ from importlib import import_module
 
 _MODULES: tuple[str, ...] = (
     "add_activation",
+    "concat",
+    "max_unpool2d",
     "pool2d",
+    "softmax",
+    "softmax_cross_entropy",
 )
 
 for _name in _MODULES:
