@@ -52,8 +52,8 @@ FPROP = Configurations(
     "avg_pool2d.fprop",
     Config({"PIXELS": 64, "CHANNELS": 64}, 8, 1),
     Config({"PIXELS": 32, "CHANNELS": 64}, 4, 1),
-    Config({"PIXELS": 256, "CHANNELS": 4}, 4, 1),
-    Config({"PIXELS": 1024, "CHANNELS": 1}, 4, 1),
+    Config({"PIXELS": 128, "CHANNELS": 8}, 8, 1),
+    Config({"PIXELS": 512, "CHANNELS": 1}, 4, 1),
     Config({"PIXELS": 16, "CHANNELS": 16}, 4, 1),
 )
 WINDOW = Configurations(
@@ -68,8 +68,8 @@ DGRAD = Configurations(
     "avg_pool2d.dgrad",
     Config({"PIXELS": 64, "CHANNELS": 64}, 8, 1),
     Config({"PIXELS": 32, "CHANNELS": 64}, 4, 1),
-    Config({"PIXELS": 256, "CHANNELS": 4}, 4, 1),
-    Config({"PIXELS": 1024, "CHANNELS": 1}, 4, 1),
+    Config({"PIXELS": 128, "CHANNELS": 8}, 8, 1),
+    Config({"PIXELS": 512, "CHANNELS": 1}, 4, 1),
     Config({"PIXELS": 16, "CHANNELS": 16}, 4, 1),
 )
 
@@ -77,22 +77,27 @@ DGRAD = Configurations(
 @triton.jit
 def _divisor(p, q, rows, columns, override, ADAPTIVE: tl.constexpr, COUNT_PAD: tl.constexpr):
     """What the sums of outputs (p,q) are divided by."""
-    if override is not None:
-        return p * 0 + override
-    top, bottom = window(p, rows, ADAPTIVE)
-    left, right = window(q, columns, ADAPTIVE)
-    if not COUNT_PAD:
-        top, bottom = tl.maximum(top, 0), tl.minimum(bottom, rows[0])
-        left, right = tl.maximum(left, 0), tl.minimum(right, columns[0])
-    return (bottom - top) * (right - left)
+    if override is None:
+        top, bottom = window(p, rows, ADAPTIVE)
+        left, right = window(q, columns, ADAPTIVE)
+        if not COUNT_PAD:
+            top, bottom = tl.maximum(top, 0), tl.minimum(bottom, rows[0])
+            left, right = tl.maximum(left, 0), tl.minimum(right, columns[0])
+        divisor = (bottom - top) * (right - left)
+    else:
+        divisor = p * 0 + override
+    return divisor
 
 
 @triton.jit
 def _average(total, divisor):
     """Sums over their divisors, which have one element for each row of sums."""
+    divisor = divisor.to(total.dtype)
     if total.dtype.is_floating():
-        return total * (1.0 / divisor.to(total.dtype))[:, None]
-    return total // divisor.to(total.dtype)[:, None]
+        average = total * (1.0 / divisor)[:, None]
+    else:
+        average = total // divisor[:, None]
+    return average
 
 
 @triton.jit

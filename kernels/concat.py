@@ -35,6 +35,7 @@ _PARTS = 16  # in one launch: each is a branch of the kernel
 COPY = Configurations(
     "concat.copy",
     Config({"ROWS": 64, "COLS": 64}, 4, 1),
+    Config({"ROWS": 128, "COLS": 32}, 4, 1),
     Config({"ROWS": 16, "COLS": 256}, 4, 1),
     Config({"ROWS": 1, "COLS": 4096}, 4, 1),
     Config({"ROWS": 256, "COLS": 16}, 4, 1),
@@ -104,8 +105,12 @@ def _move_some(walks: list[_Walk]) -> None:
         rows, columns = config.tiles["ROWS"], config.tiles["COLS"]
         return sum(triton.cdiv(w.rows, rows) * triton.cdiv(w.run, columns) for w in walks)
 
+    itemsize, longest = walks[0].target.itemsize, max(w.run for w in walks)
+
     def cost(config: Config) -> float:
-        return memory_time(tiles(config), config.tiles["ROWS"] * config.tiles["COLS"])
+        rows, columns = config.tiles["ROWS"], config.tiles["COLS"]
+        run = itemsize * min(columns, longest)
+        return memory_time(tiles(config), rows * columns * max(1.0, 64 / run))
 
     key = tuple((w.rows, w.run) for w in walks)
     config = COPY.choose(walks[0].target.dtype, key, cost)

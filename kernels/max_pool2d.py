@@ -47,18 +47,18 @@ from .tuning import Config, Configurations
 
 FPROP = Configurations(
     "max_pool2d.fprop",
-    Config({"PIXELS": 64, "CHANNELS": 64}, 8, 1),
-    Config({"PIXELS": 32, "CHANNELS": 64}, 4, 1),
-    Config({"PIXELS": 256, "CHANNELS": 4}, 4, 1),
-    Config({"PIXELS": 1024, "CHANNELS": 1}, 4, 1),
+    Config({"PIXELS": 32, "CHANNELS": 64}, 8, 1),
+    Config({"PIXELS": 16, "CHANNELS": 64}, 4, 1),
+    Config({"PIXELS": 128, "CHANNELS": 8}, 8, 1),
+    Config({"PIXELS": 512, "CHANNELS": 1}, 4, 1),
     Config({"PIXELS": 16, "CHANNELS": 16}, 4, 1),
 )
 DGRAD = Configurations(
     "max_pool2d.dgrad",
-    Config({"PIXELS": 64, "CHANNELS": 64}, 8, 1),
-    Config({"PIXELS": 32, "CHANNELS": 64}, 4, 1),
-    Config({"PIXELS": 256, "CHANNELS": 4}, 4, 1),
-    Config({"PIXELS": 1024, "CHANNELS": 1}, 4, 1),
+    Config({"PIXELS": 32, "CHANNELS": 64}, 8, 1),
+    Config({"PIXELS": 16, "CHANNELS": 64}, 4, 1),
+    Config({"PIXELS": 128, "CHANNELS": 8}, 8, 1),
+    Config({"PIXELS": 512, "CHANNELS": 1}, 4, 1),
     Config({"PIXELS": 16, "CHANNELS": 16}, 4, 1),
 )
 

@@ -36,8 +36,8 @@ TILES = Configurations(
     "max_unpool2d.tiles",
     Config({"PIXELS": 32, "CHANNELS": 64}, 8, 1),
     Config({"PIXELS": 16, "CHANNELS": 64}, 4, 1),
-    Config({"PIXELS": 256, "CHANNELS": 4}, 4, 1),
-    Config({"PIXELS": 1024, "CHANNELS": 1}, 4, 1),
+    Config({"PIXELS": 128, "CHANNELS": 8}, 8, 1),
+    Config({"PIXELS": 512, "CHANNELS": 1}, 4, 1),
     Config({"PIXELS": 16, "CHANNELS": 16}, 4, 1),
 )
 _COMPARED = 4096  # pairs of indices that one step of a repair compares

@@ -66,8 +66,10 @@ def _targets(target, inside, classes, ignore):
 def _weight(class_weight, at, inside, ACC: tl.constexpr):
     """The weights there; ones without weights."""
     if class_weight is None:
-        return tl.where(inside, 1.0, 0.0).to(ACC)
-    return tl.load(class_weight + at, mask=inside, other=0.0).to(ACC)
+        weight = tl.where(inside, 1.0, 0.0).to(ACC)
+    else:
+        weight = tl.load(class_weight + at, mask=inside, other=0.0).to(ACC)
+    return weight
 
 
 @triton.jit
@@ -85,8 +87,8 @@ def _direct_fprop(
     total = tl.zeros((ROWS, COLS), ACC)
     for first in range(0, classes, COLS):
         inside = row_inside[:, None] & (first + column < classes)
-        at = x[:, None] + (first + column) * x_step
-        value = tl.load(at, mask=inside, other=float("-inf")).to(ACC)
+        value_at = x[:, None] + (first + column) * x_step
+        value = tl.load(value_at, mask=inside, other=float("-inf")).to(ACC)
         top, total = online(top, total, value)
     highest, sums = joined(top, total)
     # a row of nothing but -inf has no maximum to subtract; one without classes sums to 0
@@ -97,19 +99,19 @@ def _direct_fprop(
     t, counts, outside = _targets(at, row_inside, classes, ignore)
     known = row_inside & counts & (t >= 0) & (t < classes)
     picked = tl.load(x + t * x_step, mask=known, other=0.0).to(ACC) - highest
-    value = _weight(class_weight, t * w_step, known, ACC) * (log_sum - picked)
+    result = _weight(class_weight, t * w_step, known, ACC) * (log_sum - picked)
     if SMOOTHED:
         spread = tl.zeros((ROWS, COLS), ACC)
         for first in range(0, classes, COLS):
             inside = row_inside[:, None] & (first + column < classes)
-            at = x[:, None] + (first + column) * x_step
+            value_at = x[:, None] + (first + column) * x_step
             w = _weight(class_weight, (first + column) * w_step, first + column < classes, ACC)
-            gap = tl.load(at, mask=inside, other=0.0).to(ACC) - highest[:, None]
+            gap = tl.load(value_at, mask=inside, other=0.0).to(ACC) - highest[:, None]
             spread += tl.where(inside, w * (log_sum[:, None] - gap), 0.0)
-        value = keep * value + share * tl.sum(spread, 1)
-    value = tl.where(outside, float("nan"), tl.where(counts, value, 0.0))
+        result = keep * result + share * tl.sum(spread, 1)
+    result = tl.where(outside, float("nan"), tl.where(counts, result, 0.0))
     at = loss + offset(row, sizes, loss_steps, AXES)
-    tl.store(at, value.to(loss.dtype.element_ty), mask=row_inside)
+    tl.store(at, result.to(loss.dtype.element_ty), mask=row_inside)
     at = logsumexp + offset(row, sizes, sum_steps, AXES)
     tl.store(at, (log_sum + highest).to(logsumexp.dtype.element_ty), mask=row_inside)
 
