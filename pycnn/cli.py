@@ -1,4 +1,4 @@
-"""The command line, `python -m pycnn`: check, models, summary, config, explain, demo."""
+"""The command line, `python -m pycnn`: check, models, summary, config, explain, demo, inspect."""
 
 from __future__ import annotations
 
@@ -297,3 +297,55 @@ def demo(
     click.echo(f"Xception {'equals' if result.report else 'DIFFERS FROM'} PyTorch")
     if not result.report:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("kernel")
+@click.option("--arch", default="sm_90", show_default=True, help="The architecture to compile for.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float16", "bfloat16", "float32", "float64"]),
+    default="float16",
+    show_default=True,
+)
+@click.option("--layer", help="Only what this named layer launches, e.g. vgg.c3_2.")
+@click.option("--every", is_flag=True, help="Every shipped configuration, not only the chosen one.")
+@click.option("--ptx", "form", flag_value="ptx", help="Print the PTX.")
+@click.option("--sass", "form", flag_value="sass", help="Print the machine code.")
+@click.option("--resources", "form", flag_value="resources", default=True, help="The default.")
+def inspect(kernel: str, arch: str, dtype: str, layer: str | None, every: bool, form: str) -> None:
+    """Compile the Triton kernels of kernels/KERNEL.py, without a GPU, and show what they became."""
+    from .study import aot, sass
+
+    _need("triton")
+    number = arch.removeprefix("sm_")
+    if not number.isdecimal():
+        raise click.BadParameter(f"--arch: got {arch!r}, expected sm_80, sm_90 ...")
+    aot.compile_mode()
+    if kernel not in aot.stems():
+        raise click.BadParameter(
+            f"no Triton kernel is called {kernel!r}; there are {', '.join(aot.stems())}"
+        )
+    table = Table("kernel", "layer", "regs", "spills", "shared", "instr", "wide", "loop", "ratio")
+    found = False
+    for shipped in aot.compilations(kernel, dtype, every, int(number)):
+        if layer is not None and shipped.layer.split()[0] != layer:
+            continue
+        found = True
+        facts, compiled = aot.measure(shipped, int(number))
+        if form != "resources":
+            text = compiled.asm["ptx"]
+            click.echo(f"// {shipped.name} on {shipped.layer}")
+            click.echo(text if form == "ptx" else sass.disassemble(compiled.asm["cubin"])[1])
+        counts = " ".join(f"{name}:{count}" for name, count in facts.counts.items())
+        table.add_row(
+            f"{shipped.name}\n{counts}", shipped.layer, str(facts.registers), str(facts.spills),
+            str(facts.shared), str(facts.instructions), f"{facts.wide_accesses:.2f}",
+            str(facts.loop), f"{facts.issue_ratio:.2f}",
+        )  # fmt: skip
+    if not found:
+        raise click.ClickException(
+            f"no named layer runs {kernel} in {dtype}" + (f" as {layer}" if layer else "")
+        )
+    if form == "resources":
+        _console().print(table)

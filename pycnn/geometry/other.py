@@ -15,6 +15,7 @@ class BatchNormGeometry(Geometry):
     N: int
     C: int
     size: int  # elements per image and channel
+    relu: bool = False  # the gradient's passes: dy is that of a ReLU behind the normalisation
 
     def flops(self, primitive: str) -> int:
         per_element = {
@@ -102,8 +103,8 @@ class CrossEntropyGeometry(Geometry):
 
 
 @lru_cache(maxsize=4096)
-def batch_norm_geometry(x_shape: tuple[int, ...]) -> BatchNormGeometry:
-    return BatchNormGeometry(x_shape[0], x_shape[1], math.prod(x_shape[2:]))
+def batch_norm_geometry(x_shape: tuple[int, ...], relu: bool = False) -> BatchNormGeometry:
+    return BatchNormGeometry(x_shape[0], x_shape[1], math.prod(x_shape[2:]), relu)
 
 
 elementwise_geometry = lru_cache(maxsize=4096)(ElementwiseGeometry)

@@ -158,12 +158,17 @@ def _batch_norms(name: str, shape: tuple[int, ...]) -> Iterator[Problem]:
     yield _apply(f"{name} add relu", g, shape, "relu", True)
     yield Problem(
         "batch_norm_reduce", name, g,
-        lambda make: ((make(shape), make(shape), *vectors(make, 2)), vectors(make, 2), None),
+        lambda make: (
+            (make(shape), make(shape), *vectors(make, 2), None, None), vectors(make, 2), None,
+        ),
     )  # fmt: skip
     yield Problem(
         "batch_norm_dgrad", name, g,
         lambda make: (
-            (make(shape), make(shape), *vectors(make, 2), make(channels), *vectors(make, 2)),
+            (
+                make(shape), make(shape), *vectors(make, 2), make(channels), None,
+                *vectors(make, 2),
+            ),
             make(shape), None,
         ),
     )  # fmt: skip

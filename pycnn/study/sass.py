@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 _RESOURCES = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
-_LINE = re.compile(r"/\*([0-9a-f]{4,6})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)\s*([^;]*);")
+_LINE = re.compile(r"/\*([0-9a-f]{4,6})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Za-z0-9_.]*)\s*([^;]*);")
 _MMA = ("HGMMA", "HMMA", "DMMA", "IMMA")
 _GLOBAL = ("LDG", "STG")
 # multiply-adds a tensor-core instruction of a warp (HGMMA: of four warps) does, per k of the tile
