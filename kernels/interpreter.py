@@ -131,4 +131,17 @@ def _widened(handle: Any) -> Any:
     return upstream.TensorHandle(values, tl.float32)
 
 
+def _mend_patches() -> None:
+    """A scalar that bounds a loop is an array of one element, which NumPy no longer takes for an
+    int."""
+    patch = upstream._patch_lang_tensor
+
+    def patched(tensor: Any, scope: Any) -> None:
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    upstream._patch_lang_tensor = patched
+
+
 _mend(upstream.InterpreterBuilder)
+_mend_patches()

@@ -55,6 +55,7 @@ FPROP = Configurations(
 )
 DGRAD = Configurations(
     "max_pool2d.dgrad",
+    Config({"PIXELS": 64, "CHANNELS": 64}, 8, 1, dtypes=("float16", "bfloat16")),
     Config({"PIXELS": 32, "CHANNELS": 64}, 8, 1),
     Config({"PIXELS": 16, "CHANNELS": 64}, 4, 1),
     Config({"PIXELS": 128, "CHANNELS": 8}, 8, 1),
