@@ -114,20 +114,26 @@ def _direct_fprop(
     bottom, right = tl.minimum(bottom, rows[0]), tl.minimum(right, columns[0])
     image = x + (n * x_steps[0])[:, None] + (c * x_steps[1])[None, :]
     total = tl.zeros((PIXELS, CHANNELS), ACC)
+    row_dilation, column_dilation = rows[5], columns[5]
+    row_step, column_step = x_steps[2], x_steps[3]
     if UNROLLED:
         for r in tl.static_range(R):
+            h = top + r * row_dilation
+            row, row_inside = h * row_step, pixel_inside & (h >= 0) & (h < bottom)
             for s in tl.static_range(S):
-                h, w = top + r * rows[5], left + s * columns[5]
-                inside = pixel_inside & (h >= 0) & (h < bottom) & (w >= 0) & (w < right)
-                at = image + (h * x_steps[2] + w * x_steps[3])[:, None]
+                w = left + s * column_dilation
+                inside = row_inside & (w >= 0) & (w < right)
+                at = image + (row + w * column_step)[:, None]
                 mask = inside[:, None] & channel_inside[None, :]
                 total += tl.load(at, mask=mask, other=0).to(ACC)
     else:
         for r in range(row_taps[0], row_taps[1]):
+            h = top + r * row_dilation
+            row, row_inside = h * row_step, pixel_inside & (h >= 0) & (h < bottom)
             for s in range(column_taps[0], column_taps[1]):
-                h, w = top + r * rows[5], left + s * columns[5]
-                inside = pixel_inside & (h >= 0) & (h < bottom) & (w >= 0) & (w < right)
-                at = image + (h * x_steps[2] + w * x_steps[3])[:, None]
+                w = left + s * column_dilation
+                inside = row_inside & (w >= 0) & (w < right)
+                at = image + (row + w * column_step)[:, None]
                 mask = inside[:, None] & channel_inside[None, :]
                 total += tl.load(at, mask=mask, other=0).to(ACC)
     total = _average(total, _divisor(p, q, rows, columns, override, ADAPTIVE, COUNT_PAD))

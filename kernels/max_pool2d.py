@@ -89,20 +89,26 @@ def _direct_fprop(
     best = tl.full((PIXELS, CHANNELS), LEAST, ACC)
     first = first_tap(top, rows) * S + first_tap(left, columns)
     taken = tl.zeros((PIXELS, CHANNELS), tl.int32) + first.to(tl.int32)[:, None]
+    row_dilation, column_dilation = rows[5], columns[5]
+    row_step, column_step = x_steps[2], x_steps[3]
     if UNROLLED:
         for r in tl.static_range(R):
+            h = top + r * row_dilation
+            row, row_inside = h * row_step, pixel_inside & (h >= 0) & (h < bottom)
             for s in tl.static_range(S):
-                h, w = top + r * rows[5], left + s * columns[5]
-                inside = pixel_inside & (h >= 0) & (h < bottom) & (w >= 0) & (w < right)
-                at = image + (h * x_steps[2] + w * x_steps[3])[:, None]
+                w = left + s * column_dilation
+                inside = row_inside & (w >= 0) & (w < right)
+                at = image + (row + w * column_step)[:, None]
                 mask = inside[:, None] & channel_inside[None, :]
                 best, taken = _take(best, taken, at, mask, r * S + s, LEAST)
     else:
         for r in range(row_taps[0], row_taps[1]):
+            h = top + r * row_dilation
+            row, row_inside = h * row_step, pixel_inside & (h >= 0) & (h < bottom)
             for s in range(column_taps[0], column_taps[1]):
-                h, w = top + r * rows[5], left + s * columns[5]
-                inside = pixel_inside & (h >= 0) & (h < bottom) & (w >= 0) & (w < right)
-                at = image + (h * x_steps[2] + w * x_steps[3])[:, None]
+                w = left + s * column_dilation
+                inside = row_inside & (w >= 0) & (w < right)
+                at = image + (row + w * column_step)[:, None]
                 mask = inside[:, None] & channel_inside[None, :]
                 best, taken = _take(best, taken, at, mask, r * S + s, LEAST)
     inside = pixel_inside[:, None] & channel_inside[None, :]

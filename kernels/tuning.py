@@ -80,7 +80,7 @@ def memory_time(tiles: int, elements: float) -> float:
     """A model of how long a memory-bound kernel takes, in elements moved: `tiles` programs, each of
     which moves `elements` (those it masks out included), in rounds over the whole GPU."""
     rounds = -(-tiles // _RESIDENT)
-    return rounds * (_LATENCY + elements) + 64 * min(tiles, _RESIDENT)
+    return rounds * (_LATENCY + elements) + 256 * min(tiles, _RESIDENT)
 
 
 REGISTRY: dict[str, Configurations] = {}
