@@ -7,6 +7,8 @@ a mask, so that every loop has the same number of steps for all rows.
 
 from __future__ import annotations
 
+from typing import Any
+
 import triton
 import triton.language as tl
 
@@ -26,7 +28,7 @@ def axes(g: Pool2dGeometry) -> tuple[Axis, Axis]:
     )
 
 
-def index_type(g: Pool2dGeometry, *arrays: Array):
+def index_type(g: Pool2dGeometry, *arrays: Array) -> Any:
     """Triton's dtype for offsets, and for the products an adaptive pooling divides."""
     wide = max((g.P + 1) * g.H, (g.Q + 1) * g.W) >= 2**30
     return tl.int64 if wide else offset_type(*arrays)

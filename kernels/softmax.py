@@ -19,6 +19,7 @@ Source     Milakov and Gimelshein 2018, arXiv:1805.02867 (online); Blanchard, Hi
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import triton
 import triton.language as tl
@@ -138,11 +139,11 @@ def softmax_fprop_direct(
     )  # fmt: skip
 
 
-def _rows(axis: int, *arrays: Array):
+def _rows(axis: int, *arrays: Array) -> tuple[Any, Any, Any]:
     """(sizes, steps of each array) of a walk over the rows, and each array's step along them."""
     axis %= arrays[0].ndim
 
-    def without(values):
+    def without(values: tuple[int, ...]) -> tuple[int, ...]:
         return values[:axis] + values[axis + 1 :]
 
     walks = [strides(a) for a in arrays]

@@ -4,6 +4,7 @@ PyTorch leaves the order open, so that the table of cases has every index once."
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from pycnn import array, dispatch
 from pycnn.geometry import Pool2dGeometry
+from pycnn.kernels import mode
 
 from . import harness
 from .memory import place, poison
@@ -61,5 +63,35 @@ def test_equal_indices_of_zeros_and_nans(entry) -> None:
     indices = np.array([1, 1, 2, 2, 1, 1, 2, 2]).reshape(g.y_shape)
     got = _run(entry, x.reshape(g.y_shape), indices, g, array.contiguous_format)
     want = _last_stored(x.reshape(g.y_shape), indices, g)
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(want))
+
+
+@pytest.mark.skipif(mode.why_not() is not None, reason=str(mode.why_not()))
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_stores_in_the_wrong_order_are_repaired(layout, monkeypatch) -> None:
+    """A GPU stores in no order; the interpreter, which has one, is made to store backwards."""
+    if mode.settle() != mode.INTERPRETED:
+        pytest.skip("kernels are compiled: the GPU has its own order")
+    unpool = import_module("pycnn.kernels.max_unpool2d")
+    launch = unpool.launch
+
+    def backwards(kernel: Any, grid: Any, *arguments: Any, **constants: Any) -> None:
+        if kernel is unpool._scatter:
+            flipped = [a[:, :, ::-1, ::-1] for a in arguments[:2]]
+            steps = [unpool.strides(a) for a in flipped]
+            arguments = (*flipped, *arguments[2:8], *steps, arguments[10])
+        launch(kernel, grid, *arguments, **constants)
+
+    monkeypatch.setattr(unpool, "launch", backwards)
+    g = Pool2dGeometry(2, 3, 5, 4, 2, 2, 4, 3)
+    rng = np.random.default_rng(harness.SEED)
+    x = rng.standard_normal(g.y_shape).astype(np.float32)
+    indices = rng.integers(0, 5, g.y_shape)
+    indices[1, :, 0, 0], indices[1, :, 3, 2] = 9, 9
+    x[1, :, 0, 0], x[1, :, 3, 2] = 0.0, -0.0  # equal numbers, other bits
+    entry = next(e for e in dispatch.entries("max_unpool2d_fprop") if e.provider == "triton")
+    got = _run(entry, x, indices, g, layout)
+    want = _last_stored(x, indices, g)
     np.testing.assert_array_equal(got, want)
     np.testing.assert_array_equal(np.signbit(got), np.signbit(want))

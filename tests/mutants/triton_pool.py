@@ -42,8 +42,8 @@ MUTANTS = [
         "avg_pool2d_fprop-adaptive_global",
     ),
     Mutant(UNPOOL, "order[None, :] > order[:, None]", "order[None, :] < order[:, None]", ORDER),
-    Mutant(UNPOOL, "if missing > 0:", "if missing < 0:", f"{ORDER} -k triton"),
-    Mutant(UNPOOL, "BITS, bitcast=True) !=", "BITS) !=", f"{ORDER} -k zeros"),
+    Mutant(UNPOOL, "if missing > 0:", "if missing < 0:", f"{ORDER} -k repaired"),
+    Mutant(UNPOOL, "BITS, bitcast=True) !=", "BITS) !=", f"{ORDER} -k repaired"),
     Mutant(CONCAT, "        program -= tiles\n", "", "concat-channels"),
     Mutant(
         CONCAT, "tl.cdiv(rows[k], ROWS) * blocks", "tl.cdiv(rows[k], ROWS)", "split-past_a_block",
