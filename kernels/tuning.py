@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ARCHITECTURES = (80, 90)
+_RESIDENT = 4 * 132  # programs of a memory-bound kernel that an H200 runs at a time
+_LATENCY = 8192  # what starting a round of them costs, in elements moved
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,13 @@ class Configurations:
             for c in self.configs
             if (not c.dtypes or dtype in c.dtypes) and (arch is None or arch in c.archs)
         ]
+
+
+def memory_time(tiles: int, elements: float) -> float:
+    """A model of how long a memory-bound kernel takes, in elements moved: `tiles` programs, each of
+    which moves `elements` (those it masks out included), in rounds over the whole GPU."""
+    rounds = -(-tiles // _RESIDENT)
+    return rounds * (_LATENCY + elements) + 256 * min(tiles, _RESIDENT)
 
 
 REGISTRY: dict[str, Configurations] = {}
