@@ -177,7 +177,7 @@ def _stats_naive(
     inside = channel < channels
     mean = tl.zeros((CHANNELS,), ACC)
     m2 = tl.zeros((CHANNELS,), ACC)
-    for i in range(0, pixels):
+    for i in range(pixels):
         at = channel * x_channel + offset(i + tl.zeros_like(channel), sizes, x_pixels, AXES)
         value = tl.load(x + at, mask=inside, other=0.0).to(ACC)
         deviation = value - mean
@@ -199,7 +199,7 @@ def _reduce_naive(
     mean, invstd, scale, shift = affine(vectors, vector_steps, channel, inside, ACC)
     sum_dy = tl.zeros((CHANNELS,), ACC)
     sum_dy_xhat = tl.zeros((CHANNELS,), ACC)
-    for i in range(0, pixels):
+    for i in range(pixels):
         pixel = i + tl.zeros_like(channel)
         at = channel * dy_channel + offset(pixel, sizes, dy_pixels, AXES)
         gradient = tl.load(dy + at, mask=inside, other=0.0).to(ACC)

@@ -213,11 +213,12 @@ def _cut(w: Walk, config: Config, least_tiles: int) -> Plan:
 
 
 def _time(w: Walk, p: Plan) -> float:
-    """Bytes of the tiles, more where they lie apart, and a constant for each tile, whose loads the
-    next one waits for, and for each program; programs beside each other cost nothing."""
-    bytes_of_tile = 0.0
+    """In bytes that a program moves while all run: a constant for each tile, whose loads the next
+    one waits for, and for each program, over the waves of programs; and the bytes of all tiles,
+    more where they lie apart, shared by all programs the machine holds."""
     elements = p.config.tiles["CHANNELS"] * p.config.tiles["PIXELS"]
-    for i, itemsize in enumerate(w.itemsizes):
-        bytes_of_tile += elements * (itemsize + 64 / w.run(i, p.config))
-    waves = triton.cdiv(p.channel_tiles * p.slabs, PROGRAMS)
-    return waves * (p.tiles_each * (bytes_of_tile + 1024) + 2048)
+    bytes_of_tile = sum(elements * (b + 64 / w.run(i, p.config)) for i, b in enumerate(w.itemsizes))
+    programs = p.channel_tiles * p.slabs
+    waves = triton.cdiv(programs, PROGRAMS)
+    waiting = waves * (p.tiles_each * 2048 + 4096) + 16 * programs
+    return waiting + programs * p.tiles_each * bytes_of_tile / PROGRAMS
