@@ -20,6 +20,13 @@ def strides(a: Array) -> tuple[int, ...]:
     return tuple(step // a.itemsize for step in a.strides)
 
 
+def broadcast(a: Array, shape: Sequence[int]) -> tuple[int, ...]:
+    """a's strides in elements as an array of `shape`: 0 along the axes it is broadcast over."""
+    steps = (0,) * (len(shape) - a.ndim) + strides(a)
+    sizes = (1,) * (len(shape) - a.ndim) + a.shape
+    return tuple(0 if size == 1 else step for size, step in zip(sizes, steps, strict=True))
+
+
 def collapse(
     shape: Sequence[int], *arrays: Sequence[int]
 ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
