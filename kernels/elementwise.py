@@ -30,15 +30,25 @@ from . import formulas_of_activations, formulas_of_losses, formulas_of_one, form
 from .formulas import FLOATING, INTEGRAL
 from .launch import launch
 from .numbers import accumulator
-from .strided import broadcast, collapse, offset, strides
+from .strided import broadcast, collapse, index_dtype, offset, strides
 from .tuning import Config, Configurations
 
 
 @triton.jit
-def _value(array, steps, row, col, inside, sizes, AXES: tl.constexpr, ACC: tl.constexpr):
-    """A tile of one input: rows of stride steps[:-1], columns of stride steps[-1]."""
-    at = offset(row, sizes, steps, AXES - 1)[:, None] + (col * steps[AXES - 1])[None, :]
-    return tl.load(array + at, mask=inside, other=0).to(ACC)
+def _value(
+    array, steps, row, col, row_inside, col_inside, sizes,
+    SPANS: tl.constexpr, AXES: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    """A tile of one input, of which only one column or one row is read where it is repeated."""
+    down, along = offset(row, sizes, steps, AXES - 1), col * steps[AXES - 1]
+    if SPANS == "rows":
+        x = tl.load(array + down, mask=row_inside, other=0)[:, None]
+    elif SPANS == "columns":
+        x = tl.load(array + along, mask=col_inside, other=0)[None, :]
+    else:
+        inside = row_inside[:, None] & col_inside[None, :]
+        x = tl.load(array + (down[:, None] + along[None, :]), mask=inside, other=0)
+    return tl.broadcast_to(x.to(ACC), (row.shape[0], col.shape[0]))
 
 
 @triton.jit
@@ -52,35 +62,37 @@ def _stored(y, out, BOOL: tl.constexpr, ACC: tl.constexpr):
 @triton.jit
 def _direct(
     out, inputs, parameters, rows, cols, col_tiles, sizes, out_steps, steps,
-    FORMULA: tl.constexpr, INPUTS: tl.constexpr, BOOL: tl.constexpr, AXES: tl.constexpr,
-    ACC: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+    FORMULA: tl.constexpr, SPANS: tl.constexpr, BOOL: tl.constexpr, AXES: tl.constexpr,
+    ACC: tl.constexpr, INDEX: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(0)
-    row = (tile // col_tiles).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    col = (tile % col_tiles).to(tl.int64) * COLS + tl.arange(0, COLS)
-    inside = (row < rows)[:, None] & (col < cols)[None, :]
-    a = _value(inputs[0], steps[0], row, col, inside, sizes, AXES, ACC)
-    if INPUTS == 1:
+    row = (tile // col_tiles).to(INDEX) * ROWS + tl.arange(0, ROWS)
+    col = (tile % col_tiles).to(INDEX) * COLS + tl.arange(0, COLS)
+    row_in, col_in = row < rows, col < cols
+    a = _value(inputs[0], steps[0], row, col, row_in, col_in, sizes, SPANS[0], AXES, ACC)
+    if len(SPANS) == 1:
         y = FORMULA(a, *parameters)
     else:
-        b = _value(inputs[1], steps[1], row, col, inside, sizes, AXES, ACC)
-        if INPUTS == 2:
+        b = _value(inputs[1], steps[1], row, col, row_in, col_in, sizes, SPANS[1], AXES, ACC)
+        if len(SPANS) == 2:
             y = FORMULA(a, b, *parameters)
         else:
-            c = _value(inputs[2], steps[2], row, col, inside, sizes, AXES, ACC)
-            if INPUTS == 3:
+            c = _value(inputs[2], steps[2], row, col, row_in, col_in, sizes, SPANS[2], AXES, ACC)
+            if len(SPANS) == 3:
                 y = FORMULA(a, b, c, *parameters)
             else:
-                d = _value(inputs[3], steps[3], row, col, inside, sizes, AXES, ACC)
+                d = _value(inputs[3], steps[3], row, col, row_in, col_in, sizes, SPANS[3], AXES, ACC)
                 y = FORMULA(a, b, c, d, *parameters)
     at = offset(row, sizes, out_steps, AXES - 1)[:, None] + (col * out_steps[AXES - 1])[None, :]
+    inside = row_in[:, None] & col_in[None, :]
     tl.store(out + at, _stored(y, out, BOOL, ACC), mask=inside)
 
 
 DIRECT = Configurations(
     "elementwise.direct",
     Config({"ROWS": 1, "COLS": 2048}),  # dense: two or four 16-byte accesses a thread
-    Config({"ROWS": 1, "COLS": 512}),
+    Config({"ROWS": 1, "COLS": 1024}),
+    Config({"ROWS": 1, "COLS": 256}),
     Config({"ROWS": 4, "COLS": 256}),
     Config({"ROWS": 16, "COLS": 64}),
     Config({"ROWS": 64, "COLS": 16}),
@@ -95,22 +107,33 @@ def elementwise_direct(
     sizes, (out_steps, *steps) = _walk(inputs, out)
     cols = sizes[-1]
     rows = out.size // cols if cols else 0
-    config = DIRECT.choose(out.dtype, (rows, cols), lambda c: _time(c, rows, cols))
+    itemsize = max(a.itemsize for a in (out, *inputs))
+    config = DIRECT.choose(out.dtype, (rows, cols), lambda c: _time(c, rows, cols, itemsize))
     block_rows, block_cols = config.tiles["ROWS"], config.tiles["COLS"]
     col_tiles = triton.cdiv(cols, block_cols)
     launch(
         _direct, (triton.cdiv(rows, block_rows) * col_tiles,),
         out, tuple(inputs), parameters, rows, cols, col_tiles, sizes, out_steps, tuple(steps),
-        FORMULA=formula, INPUTS=len(inputs), BOOL=out.dtype == dtypes.bool_, AXES=len(sizes),
-        ACC=acc, **config.tiles, **config.options,
+        FORMULA=formula, SPANS=tuple(tl.constexpr(_span(s)) for s in steps), BOOL=out.dtype == dtypes.bool_,
+        AXES=len(sizes), ACC=acc, INDEX=index_dtype(sizes, out_steps, *steps),
+        **config.tiles, **config.options,
     )  # fmt: skip
 
 
-def _time(config: Config, rows: int, cols: int) -> float:
-    """Elements of the tiles, those outside the arrays included, and a constant for each tile."""
+def _span(steps: Sequence[int]) -> str:
+    """Along which sides of a tile an input with these strides differs from element to element."""
+    if not steps[-1]:
+        return "rows"
+    return "tile" if any(steps[:-1]) else "columns"
+
+
+def _time(config: Config, rows: int, cols: int, itemsize: int) -> float:
+    """Elements of the tiles, those outside the arrays included, and a constant for each tile and
+    for each of its rows; half as much again where a thread's elements fill its registers."""
     height, width = config.tiles["ROWS"], config.tiles["COLS"]
     tiles = triton.cdiv(rows, height) * triton.cdiv(cols, width)
-    return tiles * (height * width + 64 + 8 * height)
+    full = height * width * itemsize > 8192
+    return tiles * (height * width + 64 + 8 * height) * (1.5 if full else 1.0)
 
 
 # --- naive ----------------------------------------------------------------------------------------
@@ -182,7 +205,9 @@ def _resolved(
     whole = tuple(_wrapped(p, first) for p in numbers)
     if op == "bitwise_not" and first == dtypes.bool_:
         op = "logical_not"
-    return (INTEGRAL[op], tl.int64, whole) if op in INTEGRAL else (FLOATING[op], tl.float64, whole)
+    if op in INTEGRAL:
+        return INTEGRAL[op], tl.int64, whole
+    return FLOATING[op], tl.float64, tuple(float(p) for p in whole)
 
 
 def _wrapped(number: float, dtype: Any) -> int:

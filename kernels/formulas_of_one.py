@@ -154,7 +154,7 @@ def log10_dgrad(dy, x):
 
 @floating
 def sqrt(x):
-    return tl.sqrt_rn(x)
+    return functions.sqrt(x)
 
 
 @floating
@@ -164,7 +164,7 @@ def sqrt_dgrad(dy, y):
 
 @floating
 def rsqrt(x):
-    return functions.divide(1.0, tl.sqrt_rn(x))
+    return functions.divide(1.0, functions.sqrt(x))
 
 
 @floating
@@ -333,7 +333,7 @@ def rdiv_scalar_dgrad(dy, x, number):
 @floating
 def pow_scalar(x, exponent):
     y = functions.pow(x, exponent)
-    return tl.where(exponent == 2, x * x, tl.where(exponent == 0.5, tl.sqrt_rn(x), y))
+    return tl.where(exponent == 2, x * x, tl.where(exponent == 0.5, functions.sqrt(x), y))
 
 
 @floating

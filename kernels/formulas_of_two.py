@@ -242,7 +242,7 @@ def norm_power_dgrad(dy, x, y, p):
 
 @floating
 def invstd(m2, count, eps):
-    return functions.divide(1.0, tl.sqrt_rn(functions.divide(m2, count) + eps))
+    return functions.divide(1.0, functions.sqrt(functions.divide(m2, count) + eps))
 
 
 @floating

@@ -28,7 +28,21 @@ def minimum(a, b):
 @triton.jit
 def divide(a, b):
     """a / b rounded to the nearest, where `/` may be off by two units of float32's last place."""
-    return tl.div_rn(a, b)
+    if (a + b).dtype == tl.float32:
+        quotient = tl.div_rn(a, b)
+    else:
+        quotient = a / b
+    return quotient
+
+
+@triton.jit
+def sqrt(x):
+    """The square root rounded to the nearest."""
+    if x.dtype == tl.float32:
+        root = tl.sqrt_rn(x)
+    else:
+        root = tl.sqrt(x)
+    return root
 
 
 @triton.jit

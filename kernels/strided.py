@@ -7,7 +7,9 @@ array's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import triton
 import triton.language as tl
@@ -50,6 +52,13 @@ def collapse(
     if not sizes:
         return (1,), [(0,) for _ in arrays]
     return tuple(sizes), [tuple(s) for s in steps]
+
+
+def index_dtype(sizes: Sequence[int], *arrays: Sequence[int]) -> Any:
+    """int32 where it holds every index of such a walk, those of the last tile's rest included,
+    and every offset; else int64. A division of int64 takes a hundred instructions."""
+    spans = [sum(abs(s) * size for s, size in zip(a, sizes, strict=True)) for a in arrays]
+    return tl.int32 if max(math.prod(sizes), *spans) < 2**30 else tl.int64
 
 
 @triton.jit
