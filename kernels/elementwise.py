@@ -28,6 +28,7 @@ from ..array import Array
 from ..geometry import ElementwiseGeometry
 from . import formulas_of_activations, formulas_of_losses, formulas_of_one, formulas_of_two  # noqa: F401
 from .formulas import FLOATING, INTEGRAL
+from .functions import narrowed
 from .launch import launch
 from .numbers import accumulator
 from .strided import broadcast, collapse, index_dtype, offset, strides
@@ -56,7 +57,7 @@ def _stored(y, out, BOOL: tl.constexpr, ACC: tl.constexpr):
     """y as an element of out; a truth value is stored as 0 or 1."""
     if BOOL:
         y = (y.to(ACC) != 0).to(tl.int8)
-    return y.to(ACC).to(out.dtype.element_ty)
+    return narrowed(y.to(ACC), out)
 
 
 @triton.jit
@@ -107,7 +108,8 @@ def elementwise_direct(
     sizes, (out_steps, *steps) = _walk(inputs, out)
     cols = sizes[-1]
     rows = out.size // cols if cols else 0
-    itemsize = max(a.itemsize for a in (out, *inputs))
+    # a power keeps a dozen numbers of float64 an element
+    itemsize = 32 if "pow" in geometry.op else max(a.itemsize for a in (out, *inputs))
     config = DIRECT.choose(out.dtype, (rows, cols), lambda c: _time(c, rows, cols, itemsize))
     block_rows, block_cols = config.tiles["ROWS"], config.tiles["COLS"]
     col_tiles = triton.cdiv(cols, block_cols)

@@ -46,6 +46,15 @@ def sqrt(x):
 
 
 @triton.jit
+def narrowed(y, out):
+    """y in the dtype that `out` points at; a half by way of float32."""
+    kind: tl.constexpr = out.dtype.element_ty
+    if kind.is_floating() and kind.primitive_bitwidth == 16:
+        y = y.to(tl.float32)
+    return y.to(kind)
+
+
+@triton.jit
 def expm1(x):
     """exp(x) - 1 without the cancellation near zero."""
     # the errors of e in (e - 1) and in log(e) cancel; at e = 1 the quotient's limit is x

@@ -31,6 +31,7 @@ from .. import array, dtypes
 from ..array import Array
 from ..geometry import ReduceGeometry
 from . import reduce_steps as steps
+from .functions import narrowed
 from .launch import launch
 from .strided import collapse, index_dtype, offset, strides
 from .tuning import Config, Configurations
@@ -84,15 +85,7 @@ def _combine(
     if BOOL:
         y = (y != 0).to(tl.int8)
     at = offset(row, kept_sizes, out_steps, KEPT) + split.to(tl.int64) * out_split
-    tl.store(out + at, _narrowed(y, out), mask=row_in)
-
-
-@triton.jit
-def _narrowed(y, out):
-    """y in out's dtype; a half by way of float32."""
-    if out.dtype.element_ty.primitive_bitwidth == 16 and out.dtype.element_ty.is_floating():
-        y = y.to(tl.float32)
-    return y.to(out.dtype.element_ty)
+    tl.store(out + at, narrowed(y, out), mask=row_in)
 
 
 @triton.jit
