@@ -69,23 +69,25 @@ def _direct(
     tile = tl.program_id(0)
     row = (tile // col_tiles).to(INDEX) * ROWS + tl.arange(0, ROWS)
     col = (tile % col_tiles).to(INDEX) * COLS + tl.arange(0, COLS)
-    row_in, col_in = row < rows, col < cols
-    a = _value(inputs[0], steps[0], row, col, row_in, col_in, sizes, SPANS[0], AXES, ACC)
+    rows_in, cols_in = row < rows, col < cols
+    a = _value(inputs[0], steps[0], row, col, rows_in, cols_in, sizes, SPANS[0], AXES, ACC)
     if len(SPANS) == 1:
         y = FORMULA(a, *parameters)
     else:
-        b = _value(inputs[1], steps[1], row, col, row_in, col_in, sizes, SPANS[1], AXES, ACC)
+        b = _value(inputs[1], steps[1], row, col, rows_in, cols_in, sizes, SPANS[1], AXES, ACC)
         if len(SPANS) == 2:
             y = FORMULA(a, b, *parameters)
         else:
-            c = _value(inputs[2], steps[2], row, col, row_in, col_in, sizes, SPANS[2], AXES, ACC)
+            c = _value(inputs[2], steps[2], row, col, rows_in, cols_in, sizes, SPANS[2], AXES, ACC)
             if len(SPANS) == 3:
                 y = FORMULA(a, b, c, *parameters)
             else:
-                d = _value(inputs[3], steps[3], row, col, row_in, col_in, sizes, SPANS[3], AXES, ACC)
+                d = _value(
+                    inputs[3], steps[3], row, col, row_in, col_in, sizes, SPANS[3], AXES, ACC
+                )
                 y = FORMULA(a, b, c, d, *parameters)
     at = offset(row, sizes, out_steps, AXES - 1)[:, None] + (col * out_steps[AXES - 1])[None, :]
-    inside = row_in[:, None] & col_in[None, :]
+    inside = rows_in[:, None] & cols_in[None, :]
     tl.store(out + at, _stored(y, out, BOOL, ACC), mask=inside)
 
 
@@ -113,11 +115,12 @@ def elementwise_direct(
     config = DIRECT.choose(out.dtype, (rows, cols), lambda c: _time(c, rows, cols, itemsize))
     block_rows, block_cols = config.tiles["ROWS"], config.tiles["COLS"]
     col_tiles = triton.cdiv(cols, block_cols)
+    spans = tuple(tl.constexpr(_span(s)) for s in steps)
     launch(
         _direct, (triton.cdiv(rows, block_rows) * col_tiles,),
         out, tuple(inputs), parameters, rows, cols, col_tiles, sizes, out_steps, tuple(steps),
-        FORMULA=formula, SPANS=tuple(tl.constexpr(_span(s)) for s in steps), BOOL=out.dtype == dtypes.bool_,
-        AXES=len(sizes), ACC=acc, INDEX=index_dtype(sizes, out_steps, *steps),
+        FORMULA=formula, SPANS=spans, AXES=len(sizes),
+        BOOL=out.dtype == dtypes.bool_, ACC=acc, INDEX=index_dtype(sizes, out_steps, *steps),
         **config.tiles, **config.options,
     )  # fmt: skip
 

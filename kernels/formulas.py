@@ -30,4 +30,3 @@ def _decorator(*tables: dict[str, Any]) -> Callable[[Callable[..., Any]], Any]:
 floating = _decorator(FLOATING)
 integral = _decorator(INTEGRAL)
 either = _decorator(FLOATING, INTEGRAL)
-

@@ -1,4 +1,4 @@
-"""Formulas of the losses of one element and their gradients in the prediction x and the target t."""
+"""Formulas of the losses of one element and their gradients in prediction x and target t."""
 
 import triton
 import triton.language as tl

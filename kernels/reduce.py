@@ -238,7 +238,9 @@ def _time(plan: _Plan, config: Config, itemsize: int) -> float:
     return plan.row_tiles() * (tiles * (elements * apart + 64) + 256)
 
 
-def _launch(kernel: Any, plan: _Plan, splits: int, *arrays: Any, places: bool, **constants: Any) -> None:
+def _launch(
+    kernel: Any, plan: _Plan, splits: int, *arrays: Any, places: bool, **constants: Any
+) -> None:
     """`kernel` on a plan; `arrays` are its parameters up to `outputs`."""
     inner_tiles, tiles = plan.tiles()
     row_tiles = plan.row_tiles()
@@ -269,7 +271,12 @@ def _of_parts(plan: _Plan, splits: int) -> _Plan:
 
 # --- launchers ------------------------------------------------------------------------------------
 
-_NUMPY = {tl.float64: dtypes.float64, tl.float32: dtypes.float32, tl.int64: dtypes.int64, tl.int32: dtypes.int32}  # fmt: skip
+_NUMPY = {
+    tl.float64: dtypes.float64,
+    tl.float32: dtypes.float32,
+    tl.int64: dtypes.int64,
+    tl.int32: dtypes.int32,
+}
 
 # op -> map, combination, finish
 _STEPS = {
@@ -316,9 +323,7 @@ def reduce_direct(
     _total(x, center, out, plan, _STEPS[op], number, value, acc)
 
 
-def reduce_naive(
-    x: Array, *, out: Array, geometry: ReduceGeometry, epilogue: None = None
-) -> None:
+def reduce_naive(x: Array, *, out: Array, geometry: ReduceGeometry, epilogue: None = None) -> None:
     reduce_direct(x, out=out, geometry=geometry, naive=True)
 
 

@@ -92,7 +92,9 @@ def combined(a, b, COMBINE: tl.constexpr):
 
 
 @triton.jit
-def folded(acc, ROWS: tl.constexpr, COLS: tl.constexpr, LOG_COLS: tl.constexpr, COMBINE: tl.constexpr):
+def folded(
+    acc, ROWS: tl.constexpr, COLS: tl.constexpr, LOG_COLS: tl.constexpr, COMBINE: tl.constexpr
+):
     """acc (ROWS, COLS) combined along its columns: (ROWS,)."""
     if COMBINE == "sum":
         value = tl.sum(acc, 1)
