@@ -83,7 +83,7 @@ def _direct(
                 y = FORMULA(a, b, c, *parameters)
             else:
                 d = _value(
-                    inputs[3], steps[3], row, col, row_in, col_in, sizes, SPANS[3], AXES, ACC
+                    inputs[3], steps[3], row, col, rows_in, cols_in, sizes, SPANS[3], AXES, ACC
                 )
                 y = FORMULA(a, b, c, d, *parameters)
     at = offset(row, sizes, out_steps, AXES - 1)[:, None] + (col * out_steps[AXES - 1])[None, :]
