@@ -149,11 +149,12 @@ DIRECT = Configurations(
     Config({"ROWS": 4, "OUTER": 64, "INNER": 8}),
     Config({"ROWS": 4, "OUTER": 1, "INNER": 256}),  # few columns
     Config({"ROWS": 32, "OUTER": 1, "INNER": 32}),
-    Config({"ROWS": 128, "OUTER": 1, "INNER": 16}),  # columns: channels of channels-last
-    Config({"ROWS": 256, "OUTER": 1, "INNER": 4}),
+    Config({"ROWS": 128, "OUTER": 1, "INNER": 32}),  # columns: channels of channels-last
+    Config({"ROWS": 256, "OUTER": 1, "INNER": 16}),
+    Config({"ROWS": 64, "OUTER": 1, "INNER": 32}),
 )
 _NAIVE = Config({"ROWS": 64, "OUTER": 1, "INNER": 1}, 2)  # a lane an output, one element a turn
-_PROGRAMS = 264  # two for each of an H100's multiprocessors
+_PROGRAMS = 528  # four for each of an H100's multiprocessors: enough bytes under way to fill it
 _LEAST_TILES = 2  # the fewest worth a split of their own
 
 
@@ -190,7 +191,7 @@ class _Plan:
         """Into how many parts each output's elements are cut."""
         if self.config is _NAIVE:
             return 1
-        wanted = triton.cdiv(_PROGRAMS, max(self.row_tiles(), 1))
+        wanted = _PROGRAMS // max(self.row_tiles(), 1)
         return max(min(wanted, self.tiles()[1] // _LEAST_TILES), 1)
 
 
@@ -223,19 +224,21 @@ def _plan(x: Array, out: Array, axes: Sequence[int], naive: bool) -> _Plan:
 
 
 def _time(plan: _Plan, config: Config, itemsize: int) -> float:
-    """Elements of the tiles, more where they lie apart, and a constant for each tile and fold."""
+    """Elements of the tiles, more where they lie apart, and a constant for each tile, whose loads
+    the next one waits for, and for the fold."""
     tile = config.tiles
     plan = replace(plan, config=config)
     _, tiles = plan.tiles()
+    elements = tile["ROWS"] * tile["OUTER"] * tile["INNER"]
     if abs(plan.x_reduced[-1]) == 1:
+        elements *= 1.5 if elements > 2048 else 1.0  # the addresses of so many rows fill registers
         run = min(tile["INNER"], plan.reduced[-1])
     elif abs(plan.x_kept[-1]) == 1:
         run = min(tile["ROWS"], plan.kept[-1])
     else:
         run = 1
-    apart = 1 + 32 / (max(run, 1) * itemsize)
-    elements = tile["ROWS"] * tile["OUTER"] * tile["INNER"]
-    return plan.row_tiles() * (tiles * (elements * apart + 64) + 256)
+    apart = 1 + 128 / (max(run, 1) * itemsize)
+    return plan.row_tiles() * (tiles * (elements * apart + 1024) + 512)
 
 
 def _launch(
