@@ -154,6 +154,8 @@ DIRECT = Configurations(
     Config({"ROWS": 64, "OUTER": 1, "INNER": 32}),
 )
 _NAIVE = Config({"ROWS": 64, "OUTER": 1, "INNER": 1}, 2)  # a lane an output, one element a turn
+_PARTS = Config({"ROWS": 16, "OUTER": 1, "INNER": 64})
+_FEW_PARTS = Config({"ROWS": 256, "OUTER": 1, "INNER": 8})
 _PROGRAMS = 528  # four for each of an H100's multiprocessors: enough bytes under way to fill it
 _LEAST_TILES = 2  # the fewest worth a split of their own
 
@@ -265,10 +267,9 @@ def _launch(
 
 def _of_parts(plan: _Plan, splits: int) -> _Plan:
     """The plan that reduces a workspace (splits, outputs) to the same outputs."""
-    config = Config({"ROWS": 16, "OUTER": 1, "INNER": 64})
     return replace(
         plan, x_kept=plan.dense, reduced=(splits,), x_reduced=(plan.outputs,), places=(1,),
-        config=config,
+        config=_FEW_PARTS if splits <= 8 else _PARTS,
     )  # fmt: skip
 
 
