@@ -153,7 +153,7 @@ DIRECT = Configurations(
     Config({"ROWS": 256, "OUTER": 1, "INNER": 16}),
     Config({"ROWS": 64, "OUTER": 1, "INNER": 32}),
 )
-_NAIVE = Config({"ROWS": 64, "OUTER": 1, "INNER": 1}, 2)  # a lane an output, one element a turn
+_NAIVE = Config({"ROWS": 64, "OUTER": 1, "INNER": 64})  # one tile for all shapes, never split
 _PARTS = Config({"ROWS": 16, "OUTER": 1, "INNER": 64})
 _FEW_PARTS = Config({"ROWS": 256, "OUTER": 1, "INNER": 8})
 _PROGRAMS = 528  # four for each of an H100's multiprocessors: enough bytes under way to fill it

@@ -6,7 +6,7 @@ general, is the order in which they are tried.
 
 from importlib import import_module
 
-_MODULES: tuple[str, ...] = ("add_activation", "elementwise", "reduce")
+_MODULES: tuple[str, ...] = ("add_activation", "dropout", "elementwise", "reduce")
 
 for _name in _MODULES:
     import_module(f".{_name}", __name__)
