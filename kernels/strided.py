@@ -7,7 +7,9 @@ array's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import triton
 import triton.language as tl
@@ -18,6 +20,13 @@ from ..array import Array
 def strides(a: Array) -> tuple[int, ...]:
     """a's strides in elements."""
     return tuple(step // a.itemsize for step in a.strides)
+
+
+def broadcast(a: Array, shape: Sequence[int]) -> tuple[int, ...]:
+    """a's strides in elements as an array of `shape`: 0 along the axes it is broadcast over."""
+    steps = (0,) * (len(shape) - a.ndim) + strides(a)
+    sizes = (1,) * (len(shape) - a.ndim) + a.shape
+    return tuple(0 if size == 1 else step for size, step in zip(sizes, steps, strict=True))
 
 
 def collapse(
@@ -43,6 +52,13 @@ def collapse(
     if not sizes:
         return (1,), [(0,) for _ in arrays]
     return tuple(sizes), [tuple(s) for s in steps]
+
+
+def index_dtype(sizes: Sequence[int], *arrays: Sequence[int]) -> Any:
+    """int32 where it holds every index of such a walk, those of the last tile's rest included,
+    and every offset; else int64. A division of int64 takes a hundred instructions."""
+    spans = [sum(abs(s) * size for s, size in zip(a, sizes, strict=True)) for a in arrays]
+    return tl.int32 if max(math.prod(sizes), *spans) < 2**30 else tl.int64
 
 
 @triton.jit

@@ -52,6 +52,7 @@ PRIMITIVES = {
     "softmax_dgrad": "dy, y -> dx",
     "softmax_cross_entropy_fprop": "logits, target, class_weight -> loss, logsumexp",
     "softmax_cross_entropy_dgrad": "dloss, logits, target, class_weight, logsumexp -> dlogits",
+    "dropout": "x, key -> y",
     "elementwise": "*inputs -> out",
     "reduce": "x -> out",
 }

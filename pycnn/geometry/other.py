@@ -68,6 +68,15 @@ class ReduceGeometry(Geometry):
 
 
 @frozen
+class DropoutGeometry(Geometry):
+    """y = x * mask, each mask element 0 with probability p, else 1 / (1 - p); the mask has the
+    first `axes` axes of x."""
+
+    p: float
+    axes: int
+
+
+@frozen
 class ConcatGeometry(Geometry):
     """out = the inputs joined along `axis`, or one input split there into parts of `sizes`."""
 
@@ -110,5 +119,6 @@ def batch_norm_geometry(x_shape: tuple[int, ...], relu: bool = False) -> BatchNo
 elementwise_geometry = lru_cache(maxsize=4096)(ElementwiseGeometry)
 reduce_geometry = lru_cache(maxsize=4096)(ReduceGeometry)
 gemm_geometry = lru_cache(maxsize=4096)(GemmGeometry)
+dropout_geometry = lru_cache(maxsize=4096)(DropoutGeometry)
 softmax_geometry = lru_cache(maxsize=4096)(SoftmaxGeometry)
 cross_entropy_geometry = lru_cache(maxsize=4096)(CrossEntropyGeometry)

@@ -89,6 +89,13 @@ CALLS: dict[str, tuple[Callable[[], dict[str, Any]], set[str], set[str]]] = {
         {"dx"},
         {"weight", "bias", "sum_dy", "sum_dy_xhat"},
     ),
+    "dropout": (
+        lambda: {
+            "x": x(2, 3), "key": x(2, dtype=np.int64), "out": y(2, 3), "axes": 2, "p": 0.5,
+        },
+        {"out"},
+        set(),
+    ),
     "concat": (
         lambda: {"inputs": (x(2, 3), x(2, 4)), "out": y(2, 7), "axis": 1}, {"out"}, set(),
     ),
