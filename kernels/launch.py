@@ -8,6 +8,7 @@ and nowhere else, so that what is compiled ahead of time is what a launch would 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -37,18 +38,26 @@ class Compilation(NamedTuple):
     grid: tuple[int, ...]
 
 
-_recording: list[Compilation] | None = None
+class _Local(threading.local):
+    recording: list[Compilation] | None = None  # another thread's launches run meanwhile
+
+
+_local = _Local()
 
 
 @contextmanager
 def recording() -> Iterator[list[Compilation]]:
-    """Launches inside run nothing and are listed: for compiling ahead of time, without a GPU."""
-    global _recording
-    before, _recording = _recording, []
+    """This thread's launches inside run nothing and are listed: for compiling ahead of time,
+    without a GPU."""
+    before, _local.recording = _local.recording, []
     try:
-        yield _recording
+        yield _local.recording
     finally:
-        _recording = before
+        _local.recording = before
+
+
+def is_recording() -> bool:
+    return _local.recording is not None
 
 
 def launch(
@@ -74,8 +83,8 @@ def launch(
         return
     if grid[0] > MAX_GRID or any(n > 65535 for n in grid[1:]):
         raise ValueError(f"grid: got {grid}, expected at most ({MAX_GRID}, 65535, 65535)")
-    if _recording is not None:
-        _recording.append(
+    if _local.recording is not None:
+        _local.recording.append(
             Compilation(kernel, *_types(kernel, values, constants), num_warps, num_stages, grid)
         )
     elif mode.settle() == mode.INTERPRETED:

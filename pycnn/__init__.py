@@ -48,7 +48,7 @@ for _family in ("elementwise", "reduction", "shape", "indexing", "linalg", "sort
 del _family, _module
 
 # imported on first use, so that `import pycnn` stays quick
-_LAZY_MODULES = ("nn", "optim", "models", "references", "testing", "kernels", "study")
+_LAZY_MODULES = ("nn", "optim", "models", "references", "testing", "kernels", "study", "cuda")
 _LAZY_NAMES = {
     "summary": ("nn.summary", "summary"),
     "show_config": ("config", "show_config"),

@@ -1,4 +1,5 @@
-"""The command line, `python -m pycnn`: check, models, summary, config, explain, demo, inspect."""
+"""The command line, `python -m pycnn`: check, models, summary, config, explain, demo, inspect,
+tune."""
 
 from __future__ import annotations
 
@@ -349,3 +350,63 @@ def inspect(kernel: str, arch: str, dtype: str, layer: str | None, every: bool, 
         )
     if form == "resources":
         _console().print(table)
+
+
+@main.command()
+@click.argument("kernel", required=False)
+@click.option(
+    "--dtype",
+    "dtypes",
+    multiple=True,
+    type=click.Choice(["float16", "bfloat16", "float32", "float64"]),
+    help="May be repeated; float16 and float32 by default.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=32, show_default=True, help="Images at a time."
+)
+@click.option("--limit", type=click.IntRange(1), help="Stop after so many measurements.")
+def tune(kernel: str | None, dtypes: tuple[str, ...], batch: int, limit: int | None) -> None:
+    """Measure which tiles are fastest on this GPU, for kernels/KERNEL.py or for every kernel.
+
+    The kernels run the named layers; what has a row already is left out. Rows go to the user's
+    cache, from which later processes read them.
+    """
+    from rich.progress import Progress
+
+    from .kernels import tuning, tuning_rows
+    from .study import aot, tune
+
+    reason = tune.why_not()
+    if reason is not None:
+        raise click.ClickException(reason)
+    if kernel is not None and kernel not in aot.stems():
+        raise click.BadParameter(
+            f"no Triton kernel is called {kernel!r}; there are {', '.join(aot.stems())}"
+        )
+    gpu = tuning.current_gpu()
+    assert gpu is not None, "why_not() has looked"
+    todo = [
+        c for dtype in dtypes or ("float16", "float32") for c in tune.calls(kernel, dtype, batch)
+    ]
+    table = Table("kernel", "dtype", "key", "fastest", "us", "the model's choice", "us", "gain")
+    notes: list[str] = []
+    console = _console()
+    with Progress(console=console) as progress:
+        task = progress.add_task("", total=len(todo))
+
+        def step(label: str) -> None:
+            progress.update(task, advance=1, description=label)
+
+        try:
+            for label, found in tune.tune(todo, gpu, tune.GPUClock(), tune.software(), limit, step):
+                if isinstance(found, str):
+                    notes.append(f"{label}: {found}")
+                    continue
+                notes += [f"{label}: {c}: {why}" for c, why in found.failed.items()]
+                table.add_row(*found.words())
+        except OSError as error:
+            raise click.ClickException(f"the cache cannot be written: {error}") from None
+    console.print(table)
+    for note in notes:
+        console.print(note, markup=False)
+    click.echo(f"{table.row_count} rows for {gpu.name} in {tuning_rows.cache_file(gpu)}")

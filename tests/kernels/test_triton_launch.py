@@ -25,7 +25,16 @@ interpreted = pytest.mark.skipif(
     mode.settle() != mode.INTERPRETED, reason="kernels are compiled here, for the GPU"
 )
 KERNELS = Path(launch.__file__).parent
-FRAME = {"__init__", "interpreter", "launch", "mode", "numbers", "precision", "tuning"}
+FRAME = {
+    "__init__",
+    "interpreter",
+    "launch",
+    "mode",
+    "numbers",
+    "precision",
+    "tuning",
+    "tuning_rows",
+}
 
 
 @triton.jit
