@@ -39,12 +39,13 @@ def settle() -> str:
         os.environ["TRITON_INTERPRET"] = "1" if mode == INTERPRETED else "0"
         try:
             import triton
-        finally:  # children of this process choose for themselves
+
+            triton.knobs.runtime.interpret = mode == INTERPRETED
+        finally:  # children of this process choose for themselves; setting the knob sets it too
             if before is None:
-                del os.environ["TRITON_INTERPRET"]
+                os.environ.pop("TRITON_INTERPRET", None)
             else:
                 os.environ["TRITON_INTERPRET"] = before
-        triton.knobs.runtime.interpret = mode == INTERPRETED
     found = imported_in()
     if found != mode:
         how = "TRITON_INTERPRET=1" if mode == INTERPRETED else "TRITON_INTERPRET unset"
