@@ -34,7 +34,7 @@ from ..dispatch import Epilogue
 from ..dtypes import accumulation_dtype
 from ..geometry import Conv2dGeometry
 from .epilogue import activation, arguments, finish
-from .gemm import GROUP, TILES, product, tile_cost, tile_of
+from .gemm import GROUP, TILES, has_residual, product, tile_cost, tile_of
 from .launch import launch
 from .numbers import accumulator
 from .precision import input_precision
@@ -103,7 +103,7 @@ def multiply_pixels(
     config = PIXELS.choose(
         dtype,
         (groups, pixels, cols, depth),
-        lambda c: tile_cost(c, dtype, groups, pixels, cols, depth, epilogue),
+        lambda c: tile_cost(c, dtype, groups, pixels, cols, depth, has_residual(epilogue)),
     )
     rows, columns, step = (config.tiles[f"BLOCK_{name}"] for name in ("ROWS", "COLS", "DEPTH"))
     launch(
@@ -193,7 +193,7 @@ def conv2d_dgrad_pointwise(
     config = PIXELS.choose(
         dtype,
         (g.G, pixels, cols, depth),
-        lambda c: tile_cost(c, dtype, g.G, pixels, cols, depth, epilogue),
+        lambda c: tile_cost(c, dtype, g.G, pixels, cols, depth, crowded=True),
     )
     rows, columns, step = (config.tiles[f"BLOCK_{name}"] for name in ("ROWS", "COLS", "DEPTH"))
     launch(

@@ -50,7 +50,7 @@ def tile_config(
 
 LARGE = {"BLOCK_ROWS": 128, "BLOCK_COLS": 256, "BLOCK_DEPTH": 64}
 TILES = (
-    # an A100 has too few registers for it, and so has an H100 where a residual is loaded
+    # an A100 has too few registers for it
     Config(LARGE, 8, 3, archs=(90,), dtypes=HALVES),
     tile_config(128, 128, 64, 8, 3, *HALVES),
     tile_config(64, 128, 64, 4, 4, *HALVES),
@@ -82,11 +82,12 @@ def tile_cost(
     rows: int,
     cols: int,
     depth: int,
-    epilogue: Epilogue | None = None,
+    crowded: bool = False,
 ) -> float:
     """The cycles a batch of (rows x depth) times (depth x cols) takes: the waves of tiles, times
-    a tile's multiply-adds or, where that is longer, its traffic with L2."""
-    if config.tiles == LARGE and epilogue is not None and epilogue.residual is not None:
+    a tile's multiply-adds or, where that is longer, its traffic with L2. `crowded`: the sums share
+    the registers with more than addresses when they are stored."""
+    if crowded and config.tiles == LARGE:
         return math.inf
     tile_rows, tile_cols, step = (
         config.tiles[name] for name in ("BLOCK_ROWS", "BLOCK_COLS", "BLOCK_DEPTH")
@@ -99,6 +100,10 @@ def tile_cost(
     arithmetic = tile_rows * tile_cols * steps * step / rate
     traffic = (tile_rows + tile_cols) * steps * step * dtype.itemsize / _L2_RATE
     return triton.cdiv(tiles, processors()) * (_FIXED + max(arithmetic, traffic))
+
+
+def has_residual(epilogue: Epilogue | None) -> bool:
+    return epilogue is not None and epilogue.residual is not None
 
 
 # --- tiled ----------------------------------------------------------------------------------------
@@ -177,7 +182,9 @@ def gemm_tiled(
 ) -> None:
     g, dtype = geometry, a.dtype
     config = TILED.choose(
-        dtype, (g.B, g.M, g.N, g.K), lambda c: tile_cost(c, dtype, g.B, g.M, g.N, g.K, epilogue)
+        dtype,
+        (g.B, g.M, g.N, g.K),
+        lambda c: tile_cost(c, dtype, g.B, g.M, g.N, g.K, has_residual(epilogue)),
     )
     rows, cols, depth = (config.tiles[f"BLOCK_{name}"] for name in ("ROWS", "COLS", "DEPTH"))
     launch(
