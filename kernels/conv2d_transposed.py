@@ -61,7 +61,7 @@ def phase_of(index, size, stride, pad, taps, dilation, common, hop, inverse, sta
     stride), that is every hop-th tap, hop = stride / common, or none; inverse is that of
     dilation / common modulo hop."""
     h = ((index + start) % stride).to(tl.int32)
-    residue = (h + pad) % stride
+    residue = ((h + pad) % stride).to(tl.int64)  # times the inverse it may pass 2**31
     first = (residue // common * inverse % hop).to(tl.int32)
     met = tl.maximum((taps - first + hop - 1) // hop, 0)
     met = tl.where(residue % common == 0, met, 0)

@@ -17,8 +17,10 @@ def _not_a_shuffle(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> st
     return None
 
 
-def _mostly_zeros(geometry: Conv2dGeometry, operands: Any) -> str | None:
+def _little_gained(geometry: Conv2dGeometry, operands: Any) -> str | None:
     g = geometry
+    if g.stride == (1, 1):
+        return "stride 1: there is nothing to shuffle"
     if (g.R, g.S) != g.stride:
         return "a filter under the stride: most of the product is zeros"
     return None
@@ -29,6 +31,6 @@ def _one_phase(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | 
 
 
 triton_kernel(
-    "conv2d_dgrad", "pixel_shuffle", "conv2d_transposed", _not_a_shuffle, slower=_mostly_zeros
+    "conv2d_dgrad", "pixel_shuffle", "conv2d_transposed", _not_a_shuffle, slower=_little_gained
 )
 triton_kernel("conv2d_dgrad", "phases", "conv2d_transposed", _one_phase)
