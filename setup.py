@@ -182,6 +182,7 @@ setup(
     package_data={
         "pycnn": [f"**/*.{kind}" for kind in ("csv", "html", "jpg", "json", "png", "txt")]
         + ["py.typed"],
+        "pycnn.kernels": ["*.json"],
     },
     include_package_data=False,
     ext_modules=[Extension("pycnn._native", sources=[])],

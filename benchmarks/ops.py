@@ -27,8 +27,9 @@ from pycnn.geometry import (
     conv_transpose2d_geometry,
     pool2d_geometry,
 )
+from pycnn.study import layers
 
-from . import measure, shapes
+from . import measure
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 PASSES = ("fprop", "dgrad", "wgrad")
@@ -68,14 +69,14 @@ def _tensor(t: torch.Tensor) -> pycnn.Tensor:
 
 
 def convolutions(batches: tuple[int, ...], passes: tuple[str, ...]) -> Makers:
-    for name, layer in shapes.CONVOLUTIONS.items():
+    for name, layer in layers.CONVOLUTIONS.items():
         for batch in batches:
             if batch in layer.batches:
                 for direction in passes:
                     yield name, partial(_convolution, name, layer, batch, direction)
 
 
-def _convolution(name: str, layer: shapes.Conv, n: int, direction: str) -> Problem:
+def _convolution(name: str, layer: layers.Conv, n: int, direction: str) -> Problem:
     torch.manual_seed(0)
     h, c, k, r, stride, groups, transposed, _ = layer
     padding = 0 if transposed else r // 2
@@ -134,13 +135,13 @@ def _convolution(name: str, layer: shapes.Conv, n: int, direction: str) -> Probl
 
 
 def pools(batches: tuple[int, ...], passes: tuple[str, ...]) -> Makers:
-    for name, p in shapes.POOLS.items():
+    for name, p in layers.POOLS.items():
         for n in batches:
             for direction in ("forward", "backward"):
                 yield name, partial(_pool, name, p, n, direction)
 
 
-def _pool(name: str, p: shapes.Pool, n: int, direction: str) -> Problem:
+def _pool(name: str, p: layers.Pool, n: int, direction: str) -> Problem:
     """The primitives alone; max pooling writes its offsets, as PyTorch's does its indices."""
     torch.manual_seed(0)
     x = _random(n, p.C, p.H, p.H)
@@ -261,13 +262,13 @@ def _differentiable(
 
 def batch_norms(batches: tuple[int, ...], passes: tuple[str, ...]) -> Makers:
     """Training, fused with ReLU."""
-    for name, plane in shapes.BATCH_NORMS.items():
+    for name, plane in layers.BATCH_NORMS.items():
         for n in batches:
             for direction in ("forward", "backward"):
                 yield name, partial(_batch_norm, name, plane, n, direction)
 
 
-def _batch_norm(name: str, plane: shapes.Plane, n: int, direction: str) -> Problem:
+def _batch_norm(name: str, plane: layers.Plane, n: int, direction: str) -> Problem:
     torch.manual_seed(0)
     h, c = plane
     x, dy = _random(n, c, h, h), _random(n, c, h, h)
@@ -299,9 +300,9 @@ def _batch_norm(name: str, plane: shapes.Plane, n: int, direction: str) -> Probl
 def joins(batches: tuple[int, ...], passes: tuple[str, ...]) -> Makers:
     """Concatenation along the channels, and addition followed by ReLU."""
     for n in batches:
-        for name, (h, sizes) in shapes.CONCATS.items():
+        for name, (h, sizes) in layers.CONCATS.items():
             yield name, partial(_concat, name, h, sizes, n)
-        for name, plane in shapes.ADDS.items():
+        for name, plane in layers.ADDS.items():
             yield name, partial(_add, name, plane, n)
 
 
@@ -328,7 +329,7 @@ def _concat(name: str, h: int, sizes: tuple[int, ...], n: int) -> Problem:
     )
 
 
-def _add(name: str, plane: shapes.Plane, n: int) -> Problem:
+def _add(name: str, plane: layers.Plane, n: int) -> Problem:
     torch.manual_seed(0)
     shape = (n, plane.C, plane.H, plane.H)
     a, b = _random(*shape), _random(*shape)

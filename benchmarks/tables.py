@@ -50,7 +50,7 @@ def ops_table() -> str:
     for found in results("ops"):
         lines += [
             f"Ratio to PyTorch {found['versions']['torch']} on {found['device']} ({found['isa']}), "
-            "float32, the layers of `benchmarks/shapes.py`, batches of 1 and 8, 1 and 2 threads:",
+            "float32, the layers of `pycnn/study/layers.py`, batches of 1 and 8, 1 and 2 threads:",
             "",
             "| operation | geometric mean | least | at | greatest | at |",
             "| --- | ---: | ---: | --- | ---: | --- |",

@@ -24,6 +24,7 @@ TYPES = {
 }  # fmt: skip
 
 _lock = threading.RLock()  # the interpreter's builder is one per process
+_patched: set[frozenset[str]] = set()  # what of Triton's language this launch has replaced
 _spans: list[tuple[int, int, str]] = []  # the memory of the launch that runs: [start, end), name
 
 
@@ -49,6 +50,7 @@ def running(arrays: Sequence[tuple[str, Array]]) -> Iterator[None]:
     """A launch that may touch these arrays, named for messages, and nothing else."""
     with _lock, np.errstate(all="ignore"):
         before = _spans[:]
+        _patched.clear()
         _spans[:] = [(*_extent(a), f"{name} {a.shape}") for name, a in arrays]
         try:
             yield
@@ -131,4 +133,36 @@ def _widened(handle: Any) -> Any:
     return upstream.TensorHandle(values, tl.float32)
 
 
+def _mend_patches() -> None:
+    """A scalar that bounds a loop is an array of one element, which NumPy no longer takes for an
+    int."""
+    patch = upstream._patch_lang_tensor
+
+    def patched(tensor: Any, scope: Any) -> None:
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    upstream._patch_lang_tensor = patched
+
+
+def _mend_calls() -> None:
+    """A device function replaces Triton's language by the interpreter's once a launch; upstream's
+    does at every call, which takes longer than most functions."""
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        names = frozenset(n for n, v in self.fn.__globals__.items() if v is tl or v is tl.core)
+        if names not in _patched:
+            upstream._patch_lang(self.fn)
+            _patched.add(names)
+        function = self.rewrite()
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            raise upstream.InterpreterError(repr(error)) from error
+
+    upstream.InterpretedFunction.__call__ = call
+
+
 _mend(upstream.InterpreterBuilder)
+_mend_patches()
+_mend_calls()

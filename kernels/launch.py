@@ -8,6 +8,7 @@ and nowhere else, so that what is compiled ahead of time is what a launch would 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -37,18 +38,26 @@ class Compilation(NamedTuple):
     grid: tuple[int, ...]
 
 
-_recording: list[Compilation] | None = None
+class _Local(threading.local):
+    recording: list[Compilation] | None = None  # another thread's launches run meanwhile
+
+
+_local = _Local()
 
 
 @contextmanager
 def recording() -> Iterator[list[Compilation]]:
-    """Launches inside run nothing and are listed: for compiling ahead of time, without a GPU."""
-    global _recording
-    before, _recording = _recording, []
+    """This thread's launches inside run nothing and are listed: for compiling ahead of time,
+    without a GPU."""
+    before, _local.recording = _local.recording, []
     try:
-        yield _recording
+        yield _local.recording
     finally:
-        _recording = before
+        _local.recording = before
+
+
+def is_recording() -> bool:
+    return _local.recording is not None
 
 
 def launch(
@@ -74,8 +83,8 @@ def launch(
         return
     if grid[0] > MAX_GRID or any(n > 65535 for n in grid[1:]):
         raise ValueError(f"grid: got {grid}, expected at most ({MAX_GRID}, 65535, 65535)")
-    if _recording is not None:
-        _recording.append(
+    if _local.recording is not None:
+        _local.recording.append(
             Compilation(kernel, *_types(kernel, values, constants), num_warps, num_stages, grid)
         )
     elif mode.settle() == mode.INTERPRETED:
@@ -140,10 +149,9 @@ def _types(kernel: Any, values: dict, constants: dict) -> tuple[dict, dict, dict
         if isinstance(value, float):
             return "fp64" if double else "fp32"
         divisible = value if isinstance(value, int) else array.data_pointer(value)
-        if divisible % 16 == 0:
-            attributes[path] = [["tt.divisibility", 16]]
-        elif isinstance(value, int) and value % 8 == 0:  # Xception's 728 channels, above all
-            attributes[path] = [["tt.divisibility", 8]]
+        power = min(divisible & -divisible, 16) if divisible else 16
+        if power > 2:  # what an access may be wide follows from it: eight halves are 16 bytes
+            attributes[path] = [["tt.divisibility", power]]
         if isinstance(value, int):
             return "i32" if -(2**31) <= value < 2**31 else "i64"
         return "*" + _TYPES[value.dtype.name]

@@ -7,7 +7,9 @@ array's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import triton
 import triton.language as tl
@@ -18,6 +20,13 @@ from ..array import Array
 def strides(a: Array) -> tuple[int, ...]:
     """a's strides in elements."""
     return tuple(step // a.itemsize for step in a.strides)
+
+
+def broadcast(a: Array, shape: Sequence[int]) -> tuple[int, ...]:
+    """a's strides in elements as an array of `shape`: 0 along the axes it is broadcast over."""
+    steps = (0,) * (len(shape) - a.ndim) + strides(a)
+    sizes = (1,) * (len(shape) - a.ndim) + a.shape
+    return tuple(0 if size == 1 else step for size, step in zip(sizes, steps, strict=True))
 
 
 def collapse(
@@ -45,14 +54,22 @@ def collapse(
     return tuple(sizes), [tuple(s) for s in steps]
 
 
+def index_dtype(sizes: Sequence[int], *arrays: Sequence[int]) -> Any:
+    """int32 where it holds every index of such a walk, those of the last tile's rest included,
+    and every offset; else int64. A division of int64 takes a hundred instructions."""
+    spans = [sum(abs(s) * size for s, size in zip(a, sizes, strict=True)) for a in arrays]
+    return tl.int32 if max(math.prod(sizes), *spans) < 2**30 else tl.int64
+
+
 @triton.jit
 def offset(i, sizes, steps, AXES: tl.constexpr):
-    """Where element i of a walk over `sizes` lies, for an array with strides `steps`."""
-    at = i * 0
+    """Where element i of a walk over `sizes` lies, for an array with strides `steps`: int64, while
+    i is divided in its own type."""
+    at = (i * 0).to(tl.int64)
     for axis in tl.static_range(AXES - 1, -1, -1):
         if axis == 0:
-            at += i * steps[axis]
+            at += i.to(tl.int64) * steps[axis]
         else:
-            at += i % sizes[axis] * steps[axis]
+            at += (i % sizes[axis]).to(tl.int64) * steps[axis]
             i = i // sizes[axis]
     return at

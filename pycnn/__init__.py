@@ -48,12 +48,14 @@ for _family in ("elementwise", "reduction", "shape", "indexing", "linalg", "sort
 del _family, _module
 
 # imported on first use, so that `import pycnn` stays quick
-_LAZY_MODULES = ("nn", "optim", "models", "references", "testing", "kernels", "study")
+_LAZY_MODULES = ("nn", "optim", "models", "references", "testing", "kernels", "study", "cuda")
 _LAZY_NAMES = {
     "summary": ("nn.summary", "summary"),
     "show_config": ("config", "show_config"),
     "get_num_threads": ("config", "get_num_threads"),
     "set_num_threads": ("config", "set_num_threads"),
+    "get_float32_precision": ("config", "get_float32_precision"),
+    "set_float32_precision": ("config", "set_float32_precision"),
     "memory_stats": ("array", "memory_stats"),
     "empty_cache": ("array", "empty_cache"),
 }

@@ -1,4 +1,5 @@
-"""The command line, `python -m pycnn`: check, models, summary, config, explain, demo."""
+"""The command line, `python -m pycnn`: check, models, summary, config, explain, demo, inspect,
+tune."""
 
 from __future__ import annotations
 
@@ -297,3 +298,115 @@ def demo(
     click.echo(f"Xception {'equals' if result.report else 'DIFFERS FROM'} PyTorch")
     if not result.report:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("kernel")
+@click.option("--arch", default="sm_90", show_default=True, help="The architecture to compile for.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float16", "bfloat16", "float32", "float64"]),
+    default="float16",
+    show_default=True,
+)
+@click.option("--layer", help="Only what this named layer launches, e.g. vgg.c3_2.")
+@click.option("--every", is_flag=True, help="Every shipped configuration, not only the chosen one.")
+@click.option("--ptx", "form", flag_value="ptx", help="Print the PTX.")
+@click.option("--sass", "form", flag_value="sass", help="Print the machine code.")
+@click.option("--resources", "form", flag_value="resources", default=True, help="The default.")
+def inspect(kernel: str, arch: str, dtype: str, layer: str | None, every: bool, form: str) -> None:
+    """Compile the Triton kernels of kernels/KERNEL.py, without a GPU, and show what they became."""
+    from .study import aot, sass
+
+    _need("triton")
+    number = arch.removeprefix("sm_")
+    if not number.isdecimal():
+        raise click.BadParameter(f"--arch: got {arch!r}, expected sm_80, sm_90 ...")
+    aot.compile_mode()
+    if kernel not in aot.stems():
+        raise click.BadParameter(
+            f"no Triton kernel is called {kernel!r}; there are {', '.join(aot.stems())}"
+        )
+    table = Table("kernel", "layer", "regs", "spills", "shared", "instr", "wide", "loop", "ratio")
+    found = False
+    for shipped in aot.compilations(kernel, dtype, every, int(number)):
+        if layer is not None and shipped.layer.split()[0] != layer:
+            continue
+        found = True
+        facts, compiled = aot.measure(shipped, int(number))
+        if form != "resources":
+            text = compiled.asm["ptx"]
+            click.echo(f"// {shipped.name} on {shipped.layer}")
+            click.echo(text if form == "ptx" else sass.disassemble(compiled.asm["cubin"])[1])
+        counts = " ".join(f"{name}:{count}" for name, count in facts.counts.items())
+        table.add_row(
+            f"{shipped.name}\n{counts}", shipped.layer, str(facts.registers), str(facts.spills),
+            str(facts.shared), str(facts.instructions), f"{facts.wide_accesses:.2f}",
+            str(facts.loop), f"{facts.issue_ratio:.2f}",
+        )  # fmt: skip
+    if not found:
+        raise click.ClickException(
+            f"no named layer runs {kernel} in {dtype}" + (f" as {layer}" if layer else "")
+        )
+    if form == "resources":
+        _console().print(table)
+
+
+@main.command()
+@click.argument("kernel", required=False)
+@click.option(
+    "--dtype",
+    "dtypes",
+    multiple=True,
+    type=click.Choice(["float16", "bfloat16", "float32", "float64"]),
+    help="May be repeated; float16 and float32 by default.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=32, show_default=True, help="Images at a time."
+)
+@click.option("--limit", type=click.IntRange(1), help="Stop after so many measurements.")
+def tune(kernel: str | None, dtypes: tuple[str, ...], batch: int, limit: int | None) -> None:
+    """Measure which tiles are fastest on this GPU, for kernels/KERNEL.py or for every kernel.
+
+    The kernels run the named layers; what has a row already is left out. Rows go to the user's
+    cache, from which later processes read them.
+    """
+    from rich.progress import Progress
+
+    from .kernels import tuning, tuning_rows
+    from .study import aot, tune
+
+    reason = tune.why_not()
+    if reason is not None:
+        raise click.ClickException(reason)
+    if kernel is not None and kernel not in aot.stems():
+        raise click.BadParameter(
+            f"no Triton kernel is called {kernel!r}; there are {', '.join(aot.stems())}"
+        )
+    gpu = tuning.current_gpu()
+    assert gpu is not None, "why_not() has looked"
+    todo = [
+        c for dtype in dtypes or ("float16", "float32") for c in tune.calls(kernel, dtype, batch)
+    ]
+    table = Table("kernel", "dtype", "key", "fastest", "us", "the model's choice", "us", "gain")
+    notes: list[str] = []
+    console = _console()
+    with Progress(console=console) as progress:
+        task = progress.add_task("", total=len(todo))
+
+        def step(label: str) -> None:
+            progress.update(task, advance=1, description=label)
+
+        try:
+            for label, found in tune.tune(todo, gpu, tune.GPUClock(), tune.software(), limit, step):
+                if isinstance(found, str):
+                    notes.append(f"{label}: {found}")
+                    continue
+                notes += [f"{label}: {c}: {why}" for c, why in found.failed.items()]
+                table.add_row(*found.words())
+        except OSError as error:
+            raise click.ClickException(f"the cache cannot be written: {error}") from None
+    console.print(table)
+    for note in notes:
+        console.print(note, markup=False)
+    click.echo(f"{table.row_count} rows for {gpu.name} in {tuning_rows.cache_file(gpu)}")

@@ -99,6 +99,38 @@ def set_num_threads(count: int) -> None:
     module.set_num_threads(count)
 
 
+FLOAT32_PRECISIONS = ("ieee", "tf32", "tf32x3", "bf16x3", "bf16x6")
+_float32_precision: str | None = None  # None: the environment was not asked yet
+
+
+def get_float32_precision() -> str:
+    """How GPU kernels multiply float32: the name set_float32_precision was given."""
+    global _float32_precision
+    if _float32_precision is None:
+        name = os.environ.get("PYCNN_FLOAT32_PRECISION") or "ieee"
+        _float32_precision = _known_precision(name, "PYCNN_FLOAT32_PRECISION")
+    return _float32_precision
+
+
+def set_float32_precision(name: str) -> None:
+    """Sets how GPU kernels multiply float32 in convolutions and matrix products, for the whole
+    process (PYCNN_FLOAT32_PRECISION sets it from outside). Sums are float32 in every case.
+
+    "ieee", the default, multiplies exactly. The others use tensor cores on operands that are
+    rounded to 11 bits ("tf32"), or split into two ("tf32x3", "bf16x3") or three ("bf16x6") numbers
+    of 11 or 8 bits; "tf32x3" and "bf16x6" have the error of float32 itself on ordinary numbers."""
+    global _float32_precision
+    _float32_precision = _known_precision(name, "name")
+
+
+def _known_precision(name: str, argument: str) -> str:
+    if name not in FLOAT32_PRECISIONS:
+        raise ValueError(
+            f"{argument}: got {name!r}, expected one of {', '.join(FLOAT32_PRECISIONS)}"
+        )
+    return name
+
+
 def config_dict() -> dict[str, Any]:
     """What show_config() prints: {row: text}, and under "providers" (name, available, note)."""
     import numpy
@@ -122,6 +154,7 @@ def config_dict() -> dict[str, Any]:
         config["isa"] = f"{_value_or_error(native.isa)} (built for {built})"
         config["threads"] = str(_value_or_error(native.get_num_threads))
     config["gpu"] = array.gpu_name()
+    config["float32"] = f"multiplied as {_value_or_error(get_float32_precision)} on a GPU"
     config["environment"] = _environment()
     return config
 

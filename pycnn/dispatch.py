@@ -39,8 +39,8 @@ PRIMITIVES = {
     "max_unpool2d_dgrad": "dy, indices -> dx",
     "batch_norm_stats": "x -> mean, m2",
     "batch_norm_apply": "x, mean, invstd, weight, bias -> y",
-    "batch_norm_reduce": "dy, x, mean, invstd -> sum_dy, sum_dy_xhat",
-    "batch_norm_dgrad": "dy, x, mean, invstd, weight, sum_dy, sum_dy_xhat -> dx",
+    "batch_norm_reduce": "dy, x, mean, invstd, weight, bias -> sum_dy, sum_dy_xhat",
+    "batch_norm_dgrad": "dy, x, mean, invstd, weight, bias, sum_dy, sum_dy_xhat -> dx",
     "concat": "*inputs -> out",
     "split": "x -> *outputs",
     "add_activation": "a, b -> out",
@@ -52,6 +52,7 @@ PRIMITIVES = {
     "softmax_dgrad": "dy, y -> dx",
     "softmax_cross_entropy_fprop": "logits, target, class_weight -> loss, logsumexp",
     "softmax_cross_entropy_dgrad": "dloss, logits, target, class_weight, logsumexp -> dlogits",
+    "dropout": "x, key -> y",
     "elementwise": "*inputs -> out",
     "reduce": "x -> out",
 }

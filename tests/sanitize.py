@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 from .build_copy import ROOT, build, copy_tree
 
@@ -52,21 +50,15 @@ def run(name: str, arguments: list[str]) -> int:
     # the sanitizer looks for the functions it wraps when it starts: C++'s must be there by then
     preload = " ".join(_library(file) for file in (library, "libstdc++.so.6"))
     environment = {"LD_PRELOAD": preload, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy)}
-    with tempfile.TemporaryDirectory() as reports:
-        # into files: what a process writes to its standard error as it dies, pytest has captured
-        for variable in options:
-            environment[variable] = f"{options[variable]}:log_path={reports}/report"
-        result = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-n", jobs]
-            + ["-k", "native"]
-            + (arguments or ["-m", "not gpu and not slow", *TESTS]),
-            cwd=copy,
-            env=os.environ | environment,
-            check=False,
-        )
-        for report in sorted(Path(reports).iterdir()):
-            print(report.read_text(errors="replace"))
-    return result.returncode
+    # --capture=sys: what a process writes to its standard error as it dies is shown
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-n", jobs]
+        + ["--capture=sys", "-k", "native"]
+        + (arguments or ["-m", "not gpu and not slow", *TESTS]),
+        cwd=copy,
+        env=os.environ | environment | options,
+        check=False,
+    ).returncode
 
 
 def _library(name: str) -> str:

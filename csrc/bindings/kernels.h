@@ -44,6 +44,7 @@ void bind_softmax(py::module_& m);
 void bind_softmax_cross_entropy(py::module_& m);
 void bind_conv2d(py::module_& m);
 void bind_copy(py::module_& m);
+void bind_dropout(py::module_& m);
 void bind_elementwise(py::module_& m);
 void bind_reduce(py::module_& m);
 void bind_gemm(py::module_& m);

@@ -154,6 +154,7 @@ PYBIND11_MODULE(_native, m) {
     bind_softmax_cross_entropy(m);
     bind_conv2d(m);
     bind_copy(m);
+    bind_dropout(m);
     bind_elementwise(m);
     bind_reduce(m);
     bind_gemm(m);

@@ -49,6 +49,11 @@ bool is_naive(py::handle algorithm) {
     throw ValueError(refusal("algorithm", text_of(algorithm), "'direct', 'naive'"));
 }
 
+bool relu_arg(py::handle object) {
+    if (!PyBool_Check(object.ptr())) throw TypeError(refusal("relu", text_of(object), "a bool"));
+    return object.ptr() == Py_True;
+}
+
 void stats(py::handle x, py::handle mean, py::handle m2, py::handle algorithm) {
     const Image image(x);
     const ArrayView means = image.channels_output(mean, "mean");
@@ -81,30 +86,38 @@ void apply(py::handle x, py::handle mean, py::handle invstd, py::handle weight, 
     run(a);
 }
 
-void reduce(py::handle dy, py::handle x, py::handle mean, py::handle invstd, py::handle sum_dy,
-            py::handle sum_dy_xhat, py::handle algorithm) {
+void reduce(py::handle dy, py::handle x, py::handle mean, py::handle invstd, py::handle weight,
+            py::handle bias, py::handle sum_dy, py::handle sum_dy_xhat, py::handle relu,
+            py::handle algorithm) {
     const Image image(x);
-    const ArrayView gradient = image.beside(dy, "dy");
-    const ArrayView means = image.channels(mean, "mean");
-    const ArrayView invstds = image.channels(invstd, "invstd");
-    const ArrayView sums = image.channels_output(sum_dy, "sum_dy");
-    const ArrayView products = image.channels_output(sum_dy_xhat, "sum_dy_xhat");
+    const BatchNormReduce a{image.beside(dy, "dy"),
+                            image.x,
+                            image.channels(mean, "mean"),
+                            image.channels(invstd, "invstd"),
+                            image.optional_channels(weight, "weight"),
+                            image.optional_channels(bias, "bias"),
+                            relu_arg(relu),
+                            image.channels_output(sum_dy, "sum_dy"),
+                            image.channels_output(sum_dy_xhat, "sum_dy_xhat")};
     const auto run =
         is_naive(algorithm) ? PYCNN_BEST(batch_norm_reduce_naive) : PYCNN_BEST(batch_norm_reduce);
     py::gil_scoped_release released;
-    run(gradient, image.x, means, invstds, sums, products);
+    run(a);
 }
 
 void dgrad(py::handle dy, py::handle x, py::handle mean, py::handle invstd, py::handle weight,
-           py::handle sum_dy, py::handle sum_dy_xhat, py::handle dx, py::handle algorithm) {
+           py::handle bias, py::handle sum_dy, py::handle sum_dy_xhat, py::handle dx,
+           py::handle relu, py::handle algorithm) {
     const Image image(x);
     const BatchNormDgrad a{image.beside(dy, "dy"),
                            image.x,
                            image.channels(mean, "mean"),
                            image.channels(invstd, "invstd"),
                            image.optional_channels(weight, "weight"),
+                           image.optional_channels(bias, "bias"),
                            image.optional_channels(sum_dy, "sum_dy"),
                            image.optional_channels(sum_dy_xhat, "sum_dy_xhat"),
+                           relu_arg(relu),
                            image.output(dx, "dx")};
     const auto run =
         is_naive(algorithm) ? PYCNN_BEST(batch_norm_dgrad_naive) : PYCNN_BEST(batch_norm_dgrad);
@@ -123,13 +136,15 @@ void bind_batch_norm(py::module_& m) {
           "Fills y; weight and bias may be None, epilogue is an Epilogue with at most a residual\n"
           "and an activation, or None.");
     m.def("batch_norm_reduce", &reduce, py::arg("dy"), py::arg("x"), py::arg("mean"),
-          py::arg("invstd"), py::arg("sum_dy"), py::arg("sum_dy_xhat"), py::arg("algorithm"),
-          "Fills sum_dy and sum_dy_xhat.");
+          py::arg("invstd"), py::arg("weight"), py::arg("bias"), py::arg("sum_dy"),
+          py::arg("sum_dy_xhat"), py::arg("relu"), py::arg("algorithm"),
+          "Fills sum_dy and sum_dy_xhat; with relu those of dy where the output is positive, for\n"
+          "which weight and bias are given, or None.");
     m.def("batch_norm_dgrad", &dgrad, py::arg("dy"), py::arg("x"), py::arg("mean"),
-          py::arg("invstd"), py::arg("weight"), py::arg("sum_dy"), py::arg("sum_dy_xhat"),
-          py::arg("dx"), py::arg("algorithm"),
-          "Fills dx; weight may be None, and so may the sums, where the statistics were\n"
-          "constants.");
+          py::arg("invstd"), py::arg("weight"), py::arg("bias"), py::arg("sum_dy"),
+          py::arg("sum_dy_xhat"), py::arg("dx"), py::arg("relu"), py::arg("algorithm"),
+          "Fills dx; weight and bias may be None, and so may the sums, where the statistics were\n"
+          "constants. With relu dy counts where the output is positive.");
 }
 
 }  // namespace pycnn

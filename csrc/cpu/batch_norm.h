@@ -15,31 +15,36 @@ namespace pycnn {
 //   reduce   sum_dy = sum dy, sum_dy_xhat = sum dy * (x - mean) * invstd
 //   dgrad    dx = weight * invstd * (dy - sum_dy / M - (x - mean) * invstd * sum_dy_xhat / M),
 //            without the sums weight * invstd * dy
+// With `relu` the gradient that comes in is that of relu(y), y without a residual: dy then counts
+// where (x - mean) * invstd * weight + bias, which is computed as apply does, is positive or NaN.
 struct BatchNormApply {
     ArrayView x, mean, invstd;
     std::optional<ArrayView> weight, bias, residual;
     Activation activation;
     ArrayView y;
 };
+struct BatchNormReduce {
+    ArrayView dy, x, mean, invstd;
+    std::optional<ArrayView> weight, bias;
+    bool relu;
+    ArrayView sum_dy, sum_dy_xhat;
+};
 struct BatchNormDgrad {
     ArrayView dy, x, mean, invstd;
-    std::optional<ArrayView> weight, sum_dy, sum_dy_xhat;
+    std::optional<ArrayView> weight, bias, sum_dy, sum_dy_xhat;
+    bool relu;
     ArrayView dx;
 };
 
 PYCNN_PER_ISA(void batch_norm_stats(const ArrayView& x, const ArrayView& mean, const ArrayView& m2);
               void batch_norm_apply(const BatchNormApply& a);
-              void batch_norm_reduce(const ArrayView& dy, const ArrayView& x, const ArrayView& mean,
-                                     const ArrayView& invstd, const ArrayView& sum_dy,
-                                     const ArrayView& sum_dy_xhat);
+              void batch_norm_reduce(const BatchNormReduce& a);
               void batch_norm_dgrad(const BatchNormDgrad& a);
 
               void batch_norm_stats_naive(const ArrayView& x, const ArrayView& mean,
                                           const ArrayView& m2);
               void batch_norm_apply_naive(const BatchNormApply& a);
-              void batch_norm_reduce_naive(const ArrayView& dy, const ArrayView& x,
-                                           const ArrayView& mean, const ArrayView& invstd,
-                                           const ArrayView& sum_dy, const ArrayView& sum_dy_xhat);
+              void batch_norm_reduce_naive(const BatchNormReduce& a);
               void batch_norm_dgrad_naive(const BatchNormDgrad& a);)
 
 }  // namespace pycnn

@@ -8,8 +8,9 @@
 // Tiling     four rows side by side share a vector of the parameters. Panels of 512 KiB from the
 //            last to the first: the sums have just been there, so that part is in cache; forwards
 //            inside one, as processors prefetch
-// Traffic    every operand is read once, the output written once; an output of float or double
-//            that no cache keeps is written past the caches, without reading its lines first
+// Traffic    every operand is read once, the output written once; the sign that a ReLU's gradient
+//            needs is computed from x: y is not read, no masked dy written. An output of float or
+//            double that no cache keeps is written past the caches, its lines not read first
 // Numerics   halves in float32, rounded once; apply is (x - mean) * (invstd * weight) + bias, the
 //            product and the sum rounded together where the processor can
 // Refuses    nothing
@@ -71,35 +72,13 @@ PYCNN_INLINE void row_groups(int64_t rows, int64_t channels, F&& body) {
 
 // --- apply ---------------------------------------------------------------------------------------
 
-// Per channel: y = (x - mean) * scale + bias.
-template <class A>
-struct Affine {
-    Buffer<A> mean, scale, bias;
-};
-
-template <class A>
-Affine<A> affine(const BatchNormApply& a, int64_t times) {
-    const int64_t C = a.x.shape[1];
-    Affine<A> p{vector_of<A>(a.mean, times), vector_of<A>(a.invstd, times),
-                Buffer<A>(std::max<int64_t>(C * times, 1))};
-    if (a.weight) {
-        const Buffer<A> weight = vector_of<A>(*a.weight, times);
-        for (int64_t c = 0; c < C * times; ++c) p.scale[c] *= weight[c];
-    }
-    if (a.bias)
-        p.bias = vector_of<A>(*a.bias, times);
-    else
-        std::fill_n(p.bias.data(), C * times, A(0));
-    return p;
-}
-
 // What follows the sum, before the store.
 enum class Finish { store, relu };
 
 template <bool Residual, Finish How, bool Stream, class T, class Out>
 void apply_rows_of(const T* x, int64_t x_pitch, const T* residual, int64_t residual_pitch, Out* y,
                    int64_t y_pitch, int64_t rows, int64_t channels,
-                   const Affine<Accumulation<T>>& p) {
+                   const Output<Accumulation<T>>& p) {
     using A = Accumulation<T>;
     const A *mean = p.mean.data(), *scale = p.scale.data(), *bias = p.bias.data();
     row_groups<A>(rows, channels, [&](auto count, int64_t r, int64_t c, int n) {
@@ -117,7 +96,7 @@ void apply_rows_of(const T* x, int64_t x_pitch, const T* residual, int64_t resid
 template <Finish How, class T, class Out>
 void apply_rows_of(const T* x, int64_t x_pitch, const T* residual, int64_t residual_pitch, Out* y,
                    int64_t y_pitch, int64_t rows, int64_t channels,
-                   const Affine<Accumulation<T>>& p, bool stream = false) {
+                   const Output<Accumulation<T>>& p, bool stream = false) {
     const auto run = [&](auto adds, auto past) {
         apply_rows_of<decltype(adds)::value, How, decltype(past)::value>(
             x, x_pitch, residual, residual_pitch, y, y_pitch, rows, channels, p);
@@ -132,7 +111,7 @@ void apply_rows_of(const T* x, int64_t x_pitch, const T* residual, int64_t resid
 template <class T>
 void apply_some_rows(const T* x, int64_t x_pitch, const T* residual, int64_t residual_pitch, T* y,
                      int64_t y_pitch, int64_t rows, int64_t channels,
-                     const Affine<Accumulation<T>>& p, Activation activation, bool stream) {
+                     const Output<Accumulation<T>>& p, Activation activation, bool stream) {
     using A = Accumulation<T>;
     if (activation == Activation::none)
         return apply_rows_of<Finish::store>(x, x_pitch, residual, residual_pitch, y, y_pitch, rows,
@@ -170,7 +149,7 @@ void apply_rows(const BatchNormApply& a, const Walked<const T>& x, const Walked<
     const int64_t x_pitch = is_folded ? fold.channels : x.pitch;
     const int64_t y_pitch = is_folded ? fold.channels : y.pitch;
     const int64_t residual_pitch = is_folded ? fold.channels : residual.pitch;
-    const Affine<A> p = affine<A>(a, fold.times);
+    const Output<A> p = output_of<A>(a, fold.times);
     const bool stream = streams(y.data, y_pitch, fold.rows, fold.channels);
     const auto run = [&](int64_t first, int64_t count, int64_t channels) {
         apply_some_rows(x.data + first * x_pitch, x_pitch,
@@ -253,7 +232,7 @@ void apply_planes(const BatchNormApply& a, const Walked<const T>& x,
                   const Walked<const T>& residual, const Walked<T>& y, int64_t N, int64_t C,
                   int64_t S) {
     using A = Accumulation<T>;
-    const Affine<A> p = affine<A>(a, 1);
+    const Output<A> p = output_of<A>(a, 1);
     const double cost = 2 * kNanosecondsPerByte * sizeof(T) + activation_cost(a.activation);
     for_planes(N, C, S, cost, [&](int64_t n, int64_t c, int64_t at, int64_t count) {
         const T* from = x.data + n * x.n + c * x.c + at;
@@ -269,57 +248,57 @@ void apply_planes(const BatchNormApply& a, const Walked<const T>& x,
 
 // --- gradient ------------------------------------------------------------------------------------
 
-// Per channel: dx = (dy - shift - (x - mean) * slope) * scale.
+// Per channel: dx = (dy - shift - (x - mean) * slope) * y.scale.
 template <class A>
 struct Projection {
-    Buffer<A> mean, shift, slope, scale;
+    Output<A> y;
+    Buffer<A> shift, slope;
 };
 
 template <class A>
 Projection<A> projection(const BatchNormDgrad& a, int64_t count, int64_t times) {
     const int64_t channels = a.x.shape[1] * times;
-    Projection<A> p{vector_of<A>(a.mean, times), {}, {}, vector_of<A>(a.invstd, times)};
+    Projection<A> p{output_of<A>(a, times), {}, {}};
     if (a.sum_dy && a.sum_dy_xhat) {
         p.shift = vector_of<A>(*a.sum_dy, times);
         p.slope = vector_of<A>(*a.sum_dy_xhat, times);
+        const Buffer<A> invstd = vector_of<A>(a.invstd, times);
         for (int64_t c = 0; c < channels; ++c) {
             p.shift[c] /= static_cast<A>(count);
-            p.slope[c] = p.slope[c] / static_cast<A>(count) * p.scale[c];
+            p.slope[c] = p.slope[c] / static_cast<A>(count) * invstd[c];
         }
-    }
-    if (a.weight) {
-        const Buffer<A> weight = vector_of<A>(*a.weight, times);
-        for (int64_t c = 0; c < channels; ++c) p.scale[c] *= weight[c];
     }
     return p;
 }
 
-template <bool Training, bool Stream, class T>
+template <bool Training, bool Relu, bool Stream, class T>
 void dgrad_rows_of(const T* dy, int64_t dy_pitch, const T* x, int64_t x_pitch, T* dx,
                    int64_t dx_pitch, int64_t rows, int64_t channels,
                    const Projection<Accumulation<T>>& p) {
     using A = Accumulation<T>;
     using V = Vec<A>;
-    const A *mean = p.mean.data(), *shift = p.shift.data();
-    const A *slope = p.slope.data(), *scale = p.scale.data();
+    const A *mean = p.y.mean.data(), *scale = p.y.scale.data(), *bias = p.y.bias.data();
+    const A *shift = p.shift.data(), *slope = p.slope.data();
     row_groups<A>(rows, channels, [&](auto count, int64_t r, int64_t c, int n) {
-        V middle{}, off{}, tilt{};
-        const V factor = read(scale + c, n);
+        V off{}, tilt{};
+        const V middle = read(mean + c, n), factor = read(scale + c, n), added = read(bias + c, n);
         if constexpr (Training) {
-            middle = read(mean + c, n);
             off = read(shift + c, n);
             tilt = read(slope + c, n);
         }
 #pragma GCC unroll 4
         for (int64_t i = r; i < r + decltype(count)::value; ++i) {
             V g = read(dy + i * dy_pitch + c, n);
-            if constexpr (Training) g = fma(middle - read(x + i * x_pitch + c, n), tilt, g - off);
+            V d{};
+            if constexpr (Training || Relu) d = read(x + i * x_pitch + c, n) - middle;
+            if constexpr (Relu) g = behind_relu<A>(g, fma(d, factor, added));
+            if constexpr (Training) g = fma(-d, tilt, g - off);
             put<Stream>(dx + i * dx_pitch + c, g * factor, n);
         }
     });
 }
 
-template <bool Training, class T>
+template <bool Training, bool Relu, class T>
 void dgrad_rows(const BatchNormDgrad& a, const Walked<const T>& dy, const Walked<const T>& x,
                 const Walked<T>& dx, int64_t rows, int64_t C) {
     using A = Accumulation<T>;
@@ -334,11 +313,11 @@ void dgrad_rows(const BatchNormDgrad& a, const Walked<const T>& dy, const Walked
         const T *gradient = dy.data + first * dy_pitch, *from = x.data + first * x_pitch;
         T* to = dx.data + first * dx_pitch;
         if (stream && count > 1)
-            dgrad_rows_of<Training, true>(gradient, dy_pitch, from, x_pitch, to, dx_pitch, count,
-                                          channels, p);
+            dgrad_rows_of<Training, Relu, true>(gradient, dy_pitch, from, x_pitch, to, dx_pitch,
+                                                count, channels, p);
         else
-            dgrad_rows_of<Training, false>(gradient, dy_pitch, from, x_pitch, to, dx_pitch, count,
-                                           channels, p);
+            dgrad_rows_of<Training, Relu, false>(gradient, dy_pitch, from, x_pitch, to, dx_pitch,
+                                                 count, channels, p);
     };
     const double cost = 3 * kNanosecondsPerByte * sizeof(T) * static_cast<double>(fold.channels);
     const auto row_bytes = fold.channels * static_cast<int64_t>(sizeof(T));
@@ -347,7 +326,7 @@ void dgrad_rows(const BatchNormDgrad& a, const Walked<const T>& dy, const Walked
     if (fold.rest > 0) run(fold.rows, 1, fold.rest);
 }
 
-template <bool Training, class T>
+template <bool Training, bool Relu, class T>
 void dgrad_planes(const BatchNormDgrad& a, const Walked<const T>& dy, const Walked<const T>& x,
                   const Walked<T>& dx, int64_t N, int64_t C, int64_t S) {
     using A = Accumulation<T>;
@@ -357,12 +336,16 @@ void dgrad_planes(const BatchNormDgrad& a, const Walked<const T>& dy, const Walk
         const T* gradient = dy.data + n * dy.n + c * dy.c + at;
         const T* from = x.data + n * x.n + c * x.c + at;
         T* to = dx.data + n * dx.n + c * dx.c + at;
-        const auto mean = broadcast<A>(p.mean[c]), scale = broadcast<A>(p.scale[c]);
+        const auto mean = broadcast<A>(p.y.mean[c]), scale = broadcast<A>(p.y.scale[c]);
+        const auto bias = broadcast<A>(p.y.bias[c]);
         const auto shift = broadcast<A>(Training ? p.shift[c] : A(0));
         const auto slope = broadcast<A>(Training ? p.slope[c] : A(0));
         const auto finish = [&](int64_t i, int k) {
             Vec<A> g = read(gradient + i, k);
-            if constexpr (Training) g = fma(-(read(from + i, k) - mean), slope, g - shift);
+            Vec<A> d{};
+            if constexpr (Training || Relu) d = read(from + i, k) - mean;
+            if constexpr (Relu) g = behind_relu<A>(g, fma(d, scale, bias));
+            if constexpr (Training) g = fma(-d, slope, g - shift);
             write(to + i, g * scale, k);
         };
         constexpr int lanes = kLanes<A>;
@@ -407,12 +390,15 @@ void batch_norm_dgrad(const BatchNormDgrad& a) {
         using T = decltype(t);
         const WalkedInput<T> dy(a.dy, walk), x(a.x, walk);
         const WalkedOutput<T> dx(a.dx, walk);
-        if (walk == Walk::rows)
-            training ? dgrad_rows<true>(a, *dy, *x, *dx, N * S, C)
-                     : dgrad_rows<false>(a, *dy, *x, *dx, N * S, C);
-        else
-            training ? dgrad_planes<true>(a, *dy, *x, *dx, N, C, S)
-                     : dgrad_planes<false>(a, *dy, *x, *dx, N, C, S);
+        const auto run = [&](auto through, auto relu) {
+            constexpr bool kTraining = decltype(through)::value, kRelu = decltype(relu)::value;
+            walk == Walk::rows ? dgrad_rows<kTraining, kRelu>(a, *dy, *x, *dx, N * S, C)
+                               : dgrad_planes<kTraining, kRelu>(a, *dy, *x, *dx, N, C, S);
+        };
+        const auto choose = [&](auto through) {
+            a.relu ? run(through, std::true_type{}) : run(through, std::false_type{});
+        };
+        training ? choose(std::true_type{}) : choose(std::false_type{});
         dx.finish();
     });
 }

@@ -169,6 +169,35 @@ Buffer<A> vector_of(const ArrayView& a, int64_t times = 1) {
     return values;
 }
 
+// What apply computes per channel, (x - mean) * scale + bias.
+template <class A>
+struct Output {
+    Buffer<A> mean, scale, bias;
+};
+
+// Of anything that has mean, invstd, weight and bias.
+template <class A, class Arguments>
+Output<A> output_of(const Arguments& a, int64_t times) {
+    const int64_t channels = a.x.shape[1] * times;
+    Output<A> y{vector_of<A>(a.mean, times), vector_of<A>(a.invstd, times),
+                Buffer<A>(std::max<int64_t>(channels, 1))};
+    if (a.weight) {
+        const Buffer<A> weight = vector_of<A>(*a.weight, times);
+        for (int64_t c = 0; c < channels; ++c) y.scale[c] *= weight[c];
+    }
+    if (a.bias)
+        y.bias = vector_of<A>(*a.bias, times);
+    else
+        std::fill_n(y.bias.data(), channels, A(0));
+    return y;
+}
+
+// The gradient of relu(y) for that of y; NaN lets it through.
+template <class A>
+PYCNN_INLINE Vec<A> behind_relu(Vec<A> gradient, Vec<A> y) {
+    return select(y <= zero<A>(), zero<A>(), gradient);
+}
+
 inline void store_vector(const double* values, const ArrayView& to) {
     with_float_dtype(to.dtype, [&](auto t) {
         using T = decltype(t);

@@ -48,6 +48,10 @@ template <class A>
 A of_channel(const ArrayView& a, int64_t c) {
     return get<A>(a, c * a.strides[0]);
 }
+template <class A>
+A of_channel(const std::optional<ArrayView>& a, int64_t c, A without) {
+    return a ? of_channel<A>(*a, c) : without;
+}
 
 // Calls body(c, elements of a channel, A{}) for every channel of `like`, in its accumulation dtype.
 template <class F>
@@ -75,29 +79,29 @@ void batch_norm_stats_naive(const ArrayView& x, const ArrayView& mean, const Arr
     });
 }
 
-void batch_norm_reduce_naive(const ArrayView& dy, const ArrayView& x, const ArrayView& mean,
-                             const ArrayView& invstd, const ArrayView& sum_dy,
-                             const ArrayView& sum_dy_xhat) {
-    for_channels(x, [&](int64_t c, int64_t count, auto zero) {
+void batch_norm_reduce_naive(const BatchNormReduce& a) {
+    for_channels(a.x, [&](int64_t c, int64_t count, auto zero) {
         using A = decltype(zero);
-        const A middle = of_channel<A>(mean, c), scale = of_channel<A>(invstd, c);
+        const A middle = of_channel<A>(a.mean, c), inverse = of_channel<A>(a.invstd, c);
+        const A scale = inverse * of_channel<A>(a.weight, c, 1), bias = of_channel<A>(a.bias, c, 0);
         A sum = 0, product = 0;
         for (int64_t i = 0; i < count; ++i) {
-            const A g = get<A>(dy, offset_of(dy, c, i));
+            const A g = get<A>(a.dy, offset_of(a.dy, c, i));
+            const A d = get<A>(a.x, offset_of(a.x, c, i)) - middle;
+            if (a.relu && d * scale + bias <= 0) continue;
             sum += g;
-            product += g * ((get<A>(x, offset_of(x, c, i)) - middle) * scale);
+            product += g * (d * inverse);
         }
-        set(sum_dy, c * sum_dy.strides[0], sum);
-        set(sum_dy_xhat, c * sum_dy_xhat.strides[0], product);
+        set(a.sum_dy, c * a.sum_dy.strides[0], sum);
+        set(a.sum_dy_xhat, c * a.sum_dy_xhat.strides[0], product);
     });
 }
 
 void batch_norm_apply_naive(const BatchNormApply& a) {
     for_channels(a.x, [&](int64_t c, int64_t count, auto zero) {
         using A = decltype(zero);
-        const A middle = of_channel<A>(a.mean, c), bias = a.bias ? of_channel<A>(*a.bias, c) : 0;
-        const A scale =
-            of_channel<A>(a.invstd, c) * (a.weight ? of_channel<A>(*a.weight, c) : A(1));
+        const A middle = of_channel<A>(a.mean, c), bias = of_channel<A>(a.bias, c, 0);
+        const A scale = of_channel<A>(a.invstd, c) * of_channel<A>(a.weight, c, 1);
         for (int64_t i = 0; i < count; ++i) {
             A value = (get<A>(a.x, offset_of(a.x, c, i)) - middle) * scale + bias;
             if (a.residual) value += get<A>(*a.residual, offset_of(*a.residual, c, i));
@@ -111,15 +115,16 @@ void batch_norm_dgrad_naive(const BatchNormDgrad& a) {
     for_channels(a.x, [&](int64_t c, int64_t count, auto zero) {
         using A = decltype(zero);
         const A middle = of_channel<A>(a.mean, c), inverse = of_channel<A>(a.invstd, c);
-        const A scale = inverse * (a.weight ? of_channel<A>(*a.weight, c) : A(1));
+        const A scale = inverse * of_channel<A>(a.weight, c, 1), bias = of_channel<A>(a.bias, c, 0);
         const bool training = a.sum_dy && a.sum_dy_xhat;
         const A m = static_cast<A>(count);
         const A shift = training ? of_channel<A>(*a.sum_dy, c) / m : 0;
         const A slope = training ? of_channel<A>(*a.sum_dy_xhat, c) / m : 0;
         for (int64_t i = 0; i < count; ++i) {
             A g = get<A>(a.dy, offset_of(a.dy, c, i));
-            if (training)
-                g = g - shift - (get<A>(a.x, offset_of(a.x, c, i)) - middle) * inverse * slope;
+            const A d = get<A>(a.x, offset_of(a.x, c, i)) - middle;
+            if (a.relu && d * scale + bias <= 0) g = 0;
+            if (training) g = g - shift - d * inverse * slope;
             set(a.dx, offset_of(a.dx, c, i), g * scale);
         }
     });

@@ -9,7 +9,8 @@
 //            where there are fewer than threads
 // Tiling     blocks of up to 8 vectors of channels by 64 rows: two accumulators and the pivot of
 //            each vector stay in registers
-// Traffic    every operand is read once; a block that has no pivot yet is read again, from L1
+// Traffic    every operand is read once, y behind a ReLU not at all: its sign follows from x; a
+//            block that has no pivot yet is read again, from L1
 // Numerics   m2 of a chunk of rows is sum d^2 - (sum d)^2 / rows for the deviations d from a pivot,
 //            the mean of the rows before it: all the cancellation together is then at most a few
 //            times m2 itself. The first chunk takes its own mean as pivot, in a second pass. Chunks
@@ -266,30 +267,38 @@ void stats_planes(const Walked<const T>& x, int64_t N, int64_t C, int64_t S, dou
 // --- sums of the gradient ------------------------------------------------------------------------
 
 // sum dy and sum dy * (x - mean) of the channels [begin, end) over some rows.
-template <class T>
+template <bool Relu, class T>
 void reduce_rows_of(const T* dy, int64_t dy_pitch, const T* x, int64_t x_pitch, int64_t rows,
-                    int64_t begin, int64_t end, const Accumulation<T>* mean, double* sum_dy,
+                    int64_t begin, int64_t end, const Output<Accumulation<T>>& y, double* sum_dy,
                     double* sum_product) {
     using A = Accumulation<T>;
     using V = Vec<A>;
     constexpr int lanes = kLanes<A>;
+    constexpr int kMost = Relu ? 4 : 8;  // with their parameters they fill the registers
+    const A *mean = y.mean.data(), *scale = y.scale.data(), *bias = y.bias.data();
     for (int64_t row = 0; row < rows; row += kRowsAtOnce) {
         const int64_t some = std::min(kRowsAtOnce, rows - row);
-        channel_blocks<8, A>(begin, end, [&](auto width, int64_t c, int n) {
+        channel_blocks<kMost, A>(begin, end, [&](auto width, int64_t c, int n) {
             constexpr int W = decltype(width)::value;
-            V middle[W], sum[W], product[W];
+            V middle[W], factor[W], shift[W], sum[W], product[W];
 #pragma GCC unroll 8
             for (int i = 0; i < W; ++i) {
                 middle[i] = read(mean + c + i * lanes, n);
+                if constexpr (Relu) {
+                    factor[i] = read(scale + c + i * lanes, n);
+                    shift[i] = read(bias + c + i * lanes, n);
+                }
                 sum[i] = product[i] = zero<A>();
             }
             const T *gradient = dy + row * dy_pitch + c, *from = x + row * x_pitch + c;
             for (int64_t r = 0; r < some; ++r, gradient += dy_pitch, from += x_pitch) {
 #pragma GCC unroll 8
                 for (int i = 0; i < W; ++i) {
-                    const V g = read(gradient + i * lanes, n);
+                    V g = read(gradient + i * lanes, n);
+                    const V d = read(from + i * lanes, n) - middle[i];
+                    if constexpr (Relu) g = behind_relu<A>(g, fma(d, factor[i], shift[i]));
                     sum[i] = sum[i] + g;
-                    product[i] = fma(g, read(from + i * lanes, n) - middle[i], product[i]);
+                    product[i] = fma(g, d, product[i]);
                 }
             }
             alignas(64) A sums[W * lanes], products[W * lanes];
@@ -306,22 +315,22 @@ void reduce_rows_of(const T* dy, int64_t dy_pitch, const T* x, int64_t x_pitch, 
     }
 }
 
-template <class T>
-void reduce_rows(const Walked<const T>& dy, const Walked<const T>& x, const ArrayView& mean,
+template <bool Relu, class T>
+void reduce_rows(const BatchNormReduce& a, const Walked<const T>& dy, const Walked<const T>& x,
                  int64_t rows, int64_t C, double* sum_dy, double* sum_product) {
     using A = Accumulation<T>;
     const Fold fold = folded<A>(rows, C, dy.pitch == C && x.pitch == C);
     const int64_t dy_pitch = fold.times > 1 ? fold.channels : dy.pitch;
     const int64_t x_pitch = fold.times > 1 ? fold.channels : x.pitch;
-    const Buffer<A> middle = vector_of<A>(mean, fold.times);
+    const Output<A> y = output_of<A>(a, fold.times);
     const Shares s = shares<A>(fold.rows, fold.channels);
     const Buffer<double> sums(s.slabs * fold.channels), products(s.slabs * fold.channels);
     for_shares<T>(s, fold.rows, fold.channels, 2,
                   [&](int64_t slab, int64_t first, int64_t last, int64_t begin, int64_t end) {
-                      reduce_rows_of(dy.data + first * dy_pitch, dy_pitch, x.data + first * x_pitch,
-                                     x_pitch, last - first, begin, end, middle.data(),
-                                     sums.data() + slab * fold.channels,
-                                     products.data() + slab * fold.channels);
+                      reduce_rows_of<Relu>(dy.data + first * dy_pitch, dy_pitch,
+                                           x.data + first * x_pitch, x_pitch, last - first, begin,
+                                           end, y, sums.data() + slab * fold.channels,
+                                           products.data() + slab * fold.channels);
                   });
     for (int64_t c = 0; c < C; ++c) {
         double sum = 0, product = 0;
@@ -334,21 +343,25 @@ void reduce_rows(const Walked<const T>& dy, const Walked<const T>& x, const Arra
         }
         for (int64_t i = c; i < fold.rest; i += C) {
             const auto g = static_cast<double>(static_cast<A>(dy.data[fold.rows * dy_pitch + i]));
+            const A d = static_cast<A>(x.data[fold.rows * x_pitch + i]) - y.mean[c];
+            if constexpr (Relu) {
+                const auto one = [](A v) { return broadcast<A>(v); };
+                if (fma(one(d), one(y.scale[c]), one(y.bias[c]))[0] <= 0) continue;
+            }
             sum += g;
-            product += g * static_cast<double>(static_cast<A>(x.data[fold.rows * x_pitch + i]) -
-                                               middle[c]);
+            product += g * static_cast<double>(d);
         }
         sum_dy[c] = sum;
         sum_product[c] = product;
     }
 }
 
-template <class T>
-void reduce_planes(const Walked<const T>& dy, const Walked<const T>& x, const ArrayView& mean,
+template <bool Relu, class T>
+void reduce_planes(const BatchNormReduce& a, const Walked<const T>& dy, const Walked<const T>& x,
                    int64_t N, int64_t C, int64_t S, double* sum_dy, double* sum_product) {
     using A = Accumulation<T>;
     const int64_t count = N * S, parts = plane_parts(C, count);
-    const Buffer<A> middle = vector_of<A>(mean);
+    const Output<A> y = output_of<A>(a, 1);
     const Buffer<double> sums(C * parts), products(C * parts);
     const double cost =
         2 * kNanosecondsPerByte * sizeof(T) * static_cast<double>(count / parts) + 20;
@@ -356,7 +369,8 @@ void reduce_planes(const Walked<const T>& dy, const Walked<const T>& x, const Ar
         for (int64_t task = first; task < last; ++task) {
             const int64_t c = task / parts, part = task % parts;
             const int64_t end = count * (part + 1) / parts;
-            const auto center = broadcast<A>(middle[c]);
+            const auto center = broadcast<A>(y.mean[c]);
+            const auto factor = broadcast<A>(y.scale[c]), shift = broadcast<A>(y.bias[c]);
             sums[task] = products[task] = 0;
             for (int64_t at = count * part / parts; at < end; at += kPlaneChunk) {
                 PlaneSums<A> both;
@@ -364,12 +378,15 @@ void reduce_planes(const Walked<const T>& dy, const Walked<const T>& x, const Ar
                               [&](int64_t n, int64_t s, int64_t length) {
                                   const T* gradient = dy.data + n * dy.n + c * dy.c + s;
                                   const T* from = x.data + n * x.n + c * x.c + s;
-                                  both.over(
-                                      length, [&](int64_t i, int k, Vec<A>& sum, Vec<A>& product) {
-                                          const Vec<A> g = read(gradient + i, k);
-                                          sum = sum + g;
-                                          product = fma(g, read(from + i, k) - center, product);
-                                      });
+                                  both.over(length,
+                                            [&](int64_t i, int k, Vec<A>& sum, Vec<A>& product) {
+                                                Vec<A> g = read(gradient + i, k);
+                                                const Vec<A> d = read(from + i, k) - center;
+                                                if constexpr (Relu)
+                                                    g = behind_relu<A>(g, fma(d, factor, shift));
+                                                sum = sum + g;
+                                                product = fma(g, d, product);
+                                            });
                               });
                 sums[task] += both.total(both.first);
                 products[task] += both.total(both.second);
@@ -407,9 +424,8 @@ void batch_norm_stats(const ArrayView& x, const ArrayView& mean, const ArrayView
     store_vector(m2s.data(), m2);
 }
 
-void batch_norm_reduce(const ArrayView& dy, const ArrayView& x, const ArrayView& mean,
-                       const ArrayView& invstd, const ArrayView& sum_dy,
-                       const ArrayView& sum_dy_xhat) {
+void batch_norm_reduce(const BatchNormReduce& a) {
+    const ArrayView &x = a.x, &dy = a.dy;
     const int64_t N = x.shape[0], C = x.shape[1], S = spatial_size(x);
     const Buffer<double> sums(C), products(C);
     std::fill_n(sums.data(), C, 0.0);
@@ -419,16 +435,22 @@ void batch_norm_reduce(const ArrayView& dy, const ArrayView& x, const ArrayView&
         with_common_dtype({&x, &dy}, [&](auto t) {
             using T = decltype(t);
             const WalkedInput<T> gradient(dy, walk), input(x, walk);
-            if (walk == Walk::rows)
-                reduce_rows(*gradient, *input, mean, N * S, C, sums.data(), products.data());
-            else
-                reduce_planes(*gradient, *input, mean, N, C, S, sums.data(), products.data());
+            const auto run = [&](auto relu) {
+                constexpr bool kRelu = decltype(relu)::value;
+                if (walk == Walk::rows)
+                    reduce_rows<kRelu>(a, *gradient, *input, N * S, C, sums.data(),
+                                       products.data());
+                else
+                    reduce_planes<kRelu>(a, *gradient, *input, N, C, S, sums.data(),
+                                         products.data());
+            };
+            a.relu ? run(std::true_type{}) : run(std::false_type{});
         });
-        const Buffer<double> scale = vector_of<double>(invstd);
+        const Buffer<double> scale = vector_of<double>(a.invstd);
         for (int64_t c = 0; c < C; ++c) products[c] *= scale[c];
     }
-    store_vector(sums.data(), sum_dy);
-    store_vector(products.data(), sum_dy_xhat);
+    store_vector(sums.data(), a.sum_dy);
+    store_vector(products.data(), a.sum_dy_xhat);
 }
 
 }  // namespace pycnn::PYCNN_ISA

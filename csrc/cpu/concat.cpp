@@ -5,16 +5,19 @@
 //            channels of channels-last arrays, those of contiguous ones) is walked row by row, the
 //            rest part by part through copy()
 // Threads    ranges of rows
-// Tiling     a row is the run of every part for one index of the axes outside
-// Traffic    every element read once, written once
+// Tiling     a row is the run of every part for one index of the axes outside; short runs are
+//            copied here, vector by vector, as the call of a library costs what they take
+// Traffic    every element read once, written once; a large joined array past the caches
 // Numerics   exact
 // Refuses    nothing
 #include "cpu/concat.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "cpu/copy.h"
 #include "cpu/parallel.h"
+#include "cpu/simd.h"
 #include "cpu/threads.h"
 
 namespace pycnn::PYCNN_ISA {
@@ -72,6 +75,62 @@ bool packed_rows(const ArrayView& a, const int* order, int count, int joined, Ro
     return true;
 }
 
+// Vectors of bytes; those past the caches go to whole vectors of memory.
+template <bool Stream>
+PYCNN_INLINE void copy_run(char* to, const char* from, int64_t bytes) {
+    constexpr int64_t kAtOnce = 4 * kVectorBytes, kShort = 2048;
+    if (!Stream && bytes > kShort) {
+        std::memcpy(to, from, static_cast<size_t>(bytes));
+        return;
+    }
+    const auto vector = [&](int64_t at) {
+        Vec<float> v;
+        std::memcpy(&v, from + at, sizeof v);
+        if constexpr (Stream)
+            stream(reinterpret_cast<float*>(to + at), v);
+        else
+            std::memcpy(to + at, &v, sizeof v);
+    };
+    int64_t i = 0;
+    for (; i + kAtOnce <= bytes; i += kAtOnce)
+#pragma GCC unroll 4
+        for (int64_t k = 0; k < kAtOnce; k += kVectorBytes) vector(i + k);
+    for (; i + kVectorBytes <= bytes; i += kVectorBytes) vector(i);
+    if (i < bytes) std::memcpy(to + i, from + i, static_cast<size_t>(bytes - i));
+}
+
+// Rows [first, last) of the whole from those of its parts.
+template <bool Stream>
+void join_rows(const Rows& all, const std::vector<Rows>& some, int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r) {
+        char* at = all.data + r * all.pitch;
+        for (const Rows& part : some) {
+            copy_run<Stream>(at, part.data + r * part.pitch, part.run);
+            at += part.run;
+        }
+    }
+}
+
+void cut_rows(const Rows& all, const std::vector<Rows>& some, int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r) {
+        const char* at = all.data + r * all.pitch;
+        for (const Rows& part : some) {
+            copy_run<false>(part.data + r * part.pitch, at, part.run);
+            at += part.run;
+        }
+    }
+}
+
+// Whether the whole is written past the caches: with its parts it fills them, and it is made of
+// whole vectors.
+bool streams(const Rows& all, const std::vector<Rows>& some, int64_t rows) {
+    constexpr int64_t kLeast = 12 * 1024 * 1024;
+    if (rows * all.run < kLeast || all.pitch % kVectorBytes != 0) return false;
+    if (reinterpret_cast<uintptr_t>(all.data) % kVectorBytes != 0) return false;
+    return std::all_of(some.begin(), some.end(),
+                       [](const Rows& part) { return part.run % kVectorBytes == 0; });
+}
+
 template <class F>
 void for_rows(int64_t rows, int64_t row_bytes, F&& body) {
     const int64_t parts = std::clamp<int64_t>(rows * row_bytes / 65536, 1, 4 * num_threads());
@@ -95,17 +154,10 @@ bool by_rows(const std::vector<ArrayView>& parts, const ArrayView& whole, int ax
     int64_t rows = 1;
     for (int i = 0; i < joined; ++i) rows *= whole.shape[order[i]];
     if (rows < 4 * num_threads() && all.run > 65536) return false;  // copy() shares long runs
-    for_rows(rows, all.run, [&](int64_t first, int64_t last) {
-        for (int64_t r = first; r < last; ++r) {
-            char* at = all.data + r * all.pitch;
-            for (const Rows& part : some) {
-                char* own = part.data + r * part.pitch;
-                joins ? std::memcpy(at, own, static_cast<size_t>(part.run))
-                      : std::memcpy(own, at, static_cast<size_t>(part.run));
-                at += part.run;
-            }
-        }
-    });
+    const auto run = !joins                     ? cut_rows
+                     : streams(all, some, rows) ? join_rows<true>
+                                                : join_rows<false>;
+    for_rows(rows, all.run, [&](int64_t first, int64_t last) { run(all, some, first, last); });
     return true;
 }
 

@@ -119,7 +119,7 @@ void wgrad(const Conv2dParams& g, const ArrayView& x, const ArrayView& dy, const
     constexpr int kCount = kLanes<T>;
     const int64_t taps = g.R * g.S;
     const PartialSums<T> sums = tiled_wgrad<T, Stored>(
-        g, x, dy, 1, taps * kCount, static_cast<double>(taps) / 5,
+        g, x, dy, 1, taps * kCount, static_cast<double>(taps) / 5, 4,
         [&](const Tile<T>& from, const Tile<T>& with, int64_t vectors, T* to) {
             for (int64_t v = 0; v < vectors; ++v) {
                 const Band<T> band{from.data + v * from.vector_step(),

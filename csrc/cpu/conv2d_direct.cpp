@@ -8,9 +8,12 @@
 //            pixels, a block of channels at a time, with the padding as zeros, into a workspace
 //            that stays in the L2 cache; there every tap is a constant distance. The filters are
 //            packed as [output channels][channel block][tap][channel][2 vectors].
+//            Shallow filters, a stem's, stay in the L1 cache: there a tile's pixels take all
+//            output channels in turn, and are written whole.
 // Traffic    the input once per group of output channels, with its halo; the filters once per block
-//            of pixels, from the L3 cache; the output once. VGG conv1_2 at 224x224, 64 channels:
-//            142 FLOP per byte, bound by fma(): 255 of 270 GFLOP/s on one core of a Zen 5
+//            of pixels, from the L3 cache; the output once, past the caches if it is large. VGG
+//            conv1_2 at 224x224, 64 channels: 142 FLOP per byte, bound by fma(): 255 of 270 GFLOP/s
+//            on one core of a Zen 5
 // Numerics   one fma() per term, channel blocks outermost, then taps, then channels; deterministic
 // Refuses    nothing
 // Source     Georganas et al. 2018, arXiv:1808.05567; its phases: Dumoulin and Visin 2016,
@@ -19,11 +22,11 @@
 #include <vector>
 
 #include "cpu/conv2d.h"
+#include "cpu/conv2d_direct_tiles.h"
 #include "cpu/conv2d_pack.h"
-#include "cpu/conv2d_phases.h"
-#include "cpu/conv2d_tile.h"
 #include "cpu/epilogue.h"
 #include "cpu/parallel.h"
+#include "cpu/stream.h"
 #include "cpu/threads.h"
 
 namespace pycnn::PYCNN_ISA {
@@ -47,16 +50,6 @@ struct Unit {
     int64_t packed;  // where its filters begin, per input channel of the group
 };
 
-// Two runs of neighbouring pixels, the second of which may be empty.
-struct TilePixels {
-    int64_t pixels;              // of both
-    int64_t taps_from, taps_to;  // of the phase's rows: those that reach the input in either run
-    struct Run {
-        int64_t slot;                // of the workspace
-        int64_t image, row, column;  // of the output
-    } runs[2];
-};
-
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <class S>
@@ -64,6 +57,7 @@ class Direct {
     using T = Accumulation<S>;
     static constexpr int64_t kVector = kLanes<T>;
     static constexpr int64_t kTile = kTilePixels * kTileVectors * kVector;
+    static constexpr int64_t kFiltersNear = 40 * 1024;  // of the units of a turn
 
   public:
     Direct(const Problem& problem, const EpilogueView& epilogue)
@@ -73,6 +67,12 @@ class Direct {
           linear_(vectors_only(epilogue), Layout::contiguous) {
         make_units();
         cut();
+        const ArrayView& out = p_.out;
+        whole_ = std::is_same_v<S, T> && out.strides[1] == 1 && !residual_ &&
+                 (activation_ == Activation::none || activation_ == Activation::relu ||
+                  activation_ == Activation::relu6);
+        stream_ = whole_ && is_channels_last(out) && p_.width > 0 && p_.width % kVector == 0 &&
+                  streams(static_cast<const S*>(out.data), out.numel() / p_.width, p_.width);
     }
 
     void run() {
@@ -104,6 +104,23 @@ class Direct {
     static int64_t taps(const Unit& u) {
         return static_cast<int64_t>(u.rows->taps.size() * u.columns->taps.size());
     }
+    // Elements of a unit's filters for one input channel.
+    static int64_t filter_row(const Unit& u) { return taps(u) * u.vectors * kVector; }
+
+    // The end of the units from `from` that take turns tile by tile, so that a pixel is written at
+    // one time: they are of one phase, and their filters stay in the first cache together.
+    int64_t end_of_turn(int64_t from, int64_t to) const {
+        const Unit& first = units_[static_cast<size_t>(from)];
+        int64_t end = from + 1;
+        for (; channel_blocks_ == 1 && end < to; ++end) {
+            const Unit& u = units_[static_cast<size_t>(end)];
+            const int64_t row = u.packed - first.packed + filter_row(u);
+            if (u.phase != first.phase ||
+                row * p_.depth * static_cast<int64_t>(sizeof(T)) > kFiltersNear)
+                break;
+        }
+        return end;
+    }
 
     void make_units() {
         packed_ = 0;
@@ -114,7 +131,7 @@ class Direct {
                     Unit u{&rows, &columns, phase, k, 0, 0, packed_};
                     u.channels = std::min(kTileVectors * kVector, p_.width - k);
                     u.vectors = static_cast<int>(ceil_div(u.channels, kVector));
-                    packed_ += taps(u) * u.vectors * kVector;
+                    packed_ += filter_row(u);
                     units_.push_back(u);
                 }
                 ++phase;
@@ -152,7 +169,9 @@ class Direct {
         rows_ = p_.rows.outputs, columns_ = p_.columns.outputs, images_ = 1;
         while (columns_ > kTilePixels && !fits(1, columns_, 1)) columns_ = ceil_div(columns_, 2);
         // With one block of channels the sums never leave the tile: any number of pixels will do.
-        const int64_t pixels = channel_blocks_ == 1 ? int64_t{1} << 40 : kPixels;
+        int64_t pixels = channel_blocks_ == 1 ? int64_t{1} << 40 : kPixels;
+        // Filters that stay in the first cache gain nothing by more of them.
+        if (phases_ == 1 && packed_ * p_.depth * bytes <= kFiltersNear) pixels = 8 * kPixels;
         while (rows_ > 1 && (rows_ * columns_ > pixels || !fits(rows_, columns_, 1)))
             rows_ = one_part_more(p_.rows.outputs, rows_);
         const int64_t threads = num_threads(), plane = p_.rows.outputs * p_.columns.outputs;
@@ -199,7 +218,7 @@ class Direct {
 
     // Of unit u in group g, block of channels from `channel`.
     int64_t packed_at(const Unit& u, int64_t group, int64_t channel) const {
-        return (group * packed_ + u.packed) * p_.depth + taps(u) * u.vectors * kVector * channel;
+        return (group * packed_ + u.packed) * p_.depth + filter_row(u) * channel;
     }
 
     void pack_all() {
@@ -218,74 +237,12 @@ class Direct {
 
     // --- one task ---
 
-    struct Block {
-        int64_t image, images, row, column;
-    };
-
     Block block_at(int64_t i) const {
         const int64_t across = ceil_div(p_.columns.outputs, columns_);
         const int64_t down = ceil_div(p_.rows.outputs, rows_);
         const int64_t image = i / across / down * images_;
         return {image, std::min(images_, p_.in.shape[0] - image), i / across % down * rows_,
                 i % across * columns_};
-    }
-
-    // The rows of a phase's taps that lie inside the input for one row of outputs: one range, for
-    // the offsets ascend.
-    std::pair<int64_t, int64_t> taps_inside(const AxisPhase& rows, int64_t i) const {
-        const int64_t all = static_cast<int64_t>(rows.taps.size());
-        int64_t from = 0, to = all;
-        const auto input = [&](int64_t tap) {
-            return i * p_.rows.stride + rows.taps[static_cast<size_t>(tap)].offset;
-        };
-        while (from < all && input(from) < 0) ++from;
-        while (to > from && input(to - 1) >= p_.rows.inputs) --to;
-        return {from, to};
-    }
-
-    // Cuts a block's pixels of one phase into tiles.
-    std::vector<TilePixels> tiles_of_block(const Block& b, const AxisPhase& rows,
-                                           const AxisPhase& columns, const Window& down,
-                                           const Window& across) const {
-        std::vector<TilePixels> tiles;
-        std::optional<size_t> waiting[kTilePixels / 2 + 1];  // tiles of one run, by its pixels
-        const int64_t height = std::clamp<int64_t>(rows.count - b.row, 0, rows_);
-        const int64_t width = std::clamp<int64_t>(columns.count - b.column, 0, columns_);
-        const int64_t parts = ceil_div(width, kTilePixels);
-        // Rows outermost: runs that are joined are in like rows, with like taps in the padding.
-        for (int64_t i = 0; i < height; ++i) {
-            const auto [taps_from, taps_to] = taps_inside(rows, b.row + i);
-            for (int64_t n = 0; n < b.images; ++n)
-                for (int64_t part = 0; part < parts; ++part) {
-                    const int64_t from = width * part / parts, to = width * (part + 1) / parts;
-                    const int64_t pixels = to - from, first = first_run(static_cast<int>(pixels));
-                    const auto run_at = [&](int64_t j) {
-                        return TilePixels::Run{
-                            (n * down.slots + i * down.step) * across.slots + j * across.step,
-                            b.image + n, rows.first + (b.row + i) * rows.step,
-                            columns.first + (b.column + j) * columns.step};
-                    };
-                    if (pixels > kTilePixels / 2) {
-                        tiles.push_back(
-                            {pixels, taps_from, taps_to, {run_at(from), run_at(from + first)}});
-                        continue;
-                    }
-                    std::optional<size_t>& other = waiting[pixels];
-                    if (other) {
-                        TilePixels& tile = tiles[*other];
-                        tile.pixels *= 2;
-                        tile.taps_from = std::min(tile.taps_from, taps_from);
-                        tile.taps_to = std::max(tile.taps_to, taps_to);
-                        tile.runs[1] = run_at(from);
-                        other.reset();
-                    } else {
-                        other = tiles.size();
-                        tiles.push_back(
-                            {pixels, taps_from, taps_to, {run_at(from), run_at(from + first)}});
-                    }
-                }
-        }
-        return tiles;
     }
 
     // workspace[image][slot of rows][slot of columns][channel]
@@ -349,51 +306,85 @@ class Direct {
         const Window across(p_.columns, std::min(columns_, p_.columns.outputs - b.column));
         std::vector<std::vector<TilePixels>> tiles(phases_);
         int64_t all_tiles = 0, largest = 0;
-        for (int64_t i = units_from; i < units_to; ++i) {
-            const Unit& u = units_[static_cast<size_t>(i)];
-            auto& of_phase = tiles[u.phase];
-            if (of_phase.empty()) of_phase = tiles_of_block(b, *u.rows, *u.columns, down, across);
-            all_tiles += static_cast<int64_t>(of_phase.size());
-            largest = std::max(largest, taps(u) * u.vectors * kVector * block_channels_);
+        for (int64_t i = units_from, end; i < units_to; i = end) {
+            const Unit& first = units_[static_cast<size_t>(i)];
+            auto& of_phase = tiles[first.phase];
+            if (of_phase.empty())
+                of_phase = tiles_of_block(b, *first.rows, *first.columns, down, across);
+            end = end_of_turn(i, units_to);
+            const Unit& last = units_[static_cast<size_t>(end - 1)];
+            all_tiles += (end - i) * static_cast<int64_t>(of_phase.size());
+            largest = std::max(largest, last.packed + filter_row(last) - first.packed);
         }
         const Buffer<T> workspace(b.images * down.slots * across.slots * block_channels_);
         const Buffer<T> sums((channel_blocks_ == 1 ? 1 : all_tiles) * kTile);
-        const Buffer<T> own_filters(pack_in_task_ ? largest : 0);
+        const Buffer<T> own_filters(pack_in_task_ ? largest * block_channels_ : 0);
 
         for (int64_t c = 0; c < channel_blocks_; ++c) {
             const int64_t channel = c * block_channels_;
             const int64_t channels = std::min(block_channels_, p_.depth - channel);
+            const bool complete = c == channel_blocks_ - 1;
             gather(b, down, across, group * p_.depth + channel, channels, workspace.data());
             T* at = sums.data();
             size_t phase = phases_;
             Offsets offsets;
-            for (int64_t i = units_from; i < units_to; ++i) {
-                const Unit& u = units_[static_cast<size_t>(i)];
-                if (u.phase != phase)
-                    offsets = offsets_of(*u.rows, *u.columns, down, across, channels);
-                phase = u.phase;
+            for (int64_t i = units_from, end; i < units_to; i = end) {
+                end = end_of_turn(i, units_to);
+                const Unit& first = units_[static_cast<size_t>(i)];
+                if (first.phase != phase)
+                    offsets = offsets_of(*first.rows, *first.columns, down, across, channels);
+                phase = first.phase;
                 TileInput<T> in{};
                 in.step = across.step * channels;
                 in.depth = offsets.depth;
                 const T* filters = own_filters.data();
-                if (pack_in_task_)
-                    pack(u, group, channel, channels, own_filters.data());
-                else
-                    filters = filters_.data() + packed_at(u, group, channel);
-                const int64_t row_taps = offsets.per_row,
-                              row_filters = row_taps * offsets.depth * u.vectors * kVector;
-                for (const TilePixels& t : tiles[u.phase]) {
+                if (!pack_in_task_) {
+                    filters = filters_.data() + packed_at(first, group, channel);
+                } else {
+                    for (int64_t j = i; j < end; ++j) {
+                        const Unit& u = units_[static_cast<size_t>(j)];
+                        pack(u, group, channel, channels,
+                             own_filters.data() + (u.packed - first.packed) * channels);
+                    }
+                }
+                const int64_t row_taps = offsets.per_row;
+                for (const TilePixels& t : tiles[phase]) {
                     in.run0 = workspace.data() + t.runs[0].slot * channels;
                     in.run1 = workspace.data() + t.runs[1].slot * channels;
                     in.offsets = offsets.of_taps.data() + t.taps_from * row_taps;
                     in.taps = (t.taps_to - t.taps_from) * row_taps;
-                    in.weights = filters + t.taps_from * row_filters;
-                    tile_of<T>(t.pixels, u.vectors)(in, at, c > 0);
-                    if (c == channel_blocks_ - 1) finish(t, u, group, at);
-                    if (channel_blocks_ > 1) at += kTile;
+                    for (int64_t j = i; j < end; ++j) {
+                        const Unit& u = units_[static_cast<size_t>(j)];
+                        const int64_t row_filters = row_taps * offsets.depth * u.vectors * kVector;
+                        in.weights = filters + (u.packed - first.packed) * channels +
+                                     t.taps_from * row_filters;
+                        run_tile(in, t, u, group, at, c > 0, complete);
+                        if (channel_blocks_ > 1) at += kTile;
+                    }
                 }
             }
         }
+    }
+
+    // One tile of a unit; its sums stay in `sums` until they are complete.
+    void run_tile(const TileInput<T>& in, const TilePixels& t, const Unit& u, int64_t group,
+                  T* sums, bool resume, bool complete) const {
+        const Tile<T> run = tile_of<T>(t.pixels, u.vectors);
+        const T* earlier = resume ? sums : nullptr;
+        const TileOutput<T> own = dense_tile(sums, t.pixels, u.vectors);
+        if (!complete) return run(in, earlier, own);
+        if (!whole_ || u.channels % kVector != 0) {
+            run(in, earlier, own);
+            return finish(t, u, group, sums);
+        }
+        const int64_t channel = group * p_.width + u.first, step = u.columns->step;
+        const TileOutput<T> out{pixels_of<T>(p_.out, t.runs[0], step, channel, 0, 0).data,
+                                pixels_of<T>(p_.out, t.runs[1], step, channel, 0, 0).data,
+                                step * p_.out.strides[3], stream_};
+        if (!linear_.epilogue.linear() && activation_ == Activation::none)
+            return run(in, earlier, out);
+        run(in, earlier, own);
+        finish_whole(t, u, channel, sums, out);
     }
 
     // --- the end of a tile: epilogue and store ---
@@ -404,6 +395,24 @@ class Direct {
         E* data = static_cast<E*>(a.data) + run.image * a.strides[0] + channel * a.strides[1] +
                   run.row * a.strides[2] + run.column * a.strides[3];
         return {data, step * a.strides[3], a.strides[1], pixels, channels};
+    }
+
+    // The end of a tile of whole vectors, in T, without a residual.
+    void finish_whole(const TilePixels& t, const Unit& u, int64_t channel, const T* sums,
+                      const TileOutput<T>& out) const {
+        Epilogue<T> e = linear_.epilogue;
+        e.activation = activation_;
+        const int64_t first = first_run(static_cast<int>(t.pixels));
+        for (int64_t i = 0; i < t.pixels; ++i) {
+            T* to = i < first ? out.run0 + i * out.step : out.run1 + (i - first) * out.step;
+            for (int64_t k = 0; k < u.channels; k += kVector, sums += kVector) {
+                const Vec<T> value = e.finish(load(sums), channel + k, 0, kVector);
+                if (out.stream)
+                    stream(to + k, value);
+                else
+                    store(to + k, value);
+            }
+        }
     }
 
     void finish(const TilePixels& t, const Unit& u, int64_t group, T* sums) const {
@@ -450,6 +459,8 @@ class Direct {
     int64_t packed_ = 0;  // elements of filters per group and input channel
     Buffer<T> filters_;
     bool pack_in_task_ = false;
+    bool whole_ = false;   // vectors of sums may be stored as they are
+    bool stream_ = false;  // and past the caches
     int64_t channel_blocks_ = 1, block_channels_ = 1;
     int64_t images_ = 1, rows_ = 1, columns_ = 1;  // of a block
     int64_t task_units_ = 1;

@@ -5,6 +5,11 @@
 
 namespace pycnn::PYCNN_ISA {
 
+// Whether a group's channels fill vectors. Then an input channel is broadcast to all the outputs of
+// its group; else lanes change places within the groups of a vector.
+template <int kSpan, class T>
+constexpr bool kFills = kSpan == kLanes<T>;
+
 // Calls function with the number of distances at which lanes of a vector exchange: the channels per
 // group, at most the lanes.
 template <class T, class F>
@@ -20,8 +25,9 @@ void with_span(int64_t span, F&& function) {
 }
 
 // The filter, or its gradient's sums, for vectors of outputs: the element of a lane at a distance
-// belongs to the output channel of the lane and the input channel of the lane at that distance. In
-// the order (vector, input vector of its group, R, S, distance, lane).
+// belongs to the output channel of the lane and the input channel of the lane at that distance, or,
+// where groups fill vectors, the input channel of that number. In the order (vector, input vector
+// of its group, R, S, distance, lane).
 struct Arrangement {
     int64_t C, per_group, span, vectors_per_group, R, S;
     int lanes;
@@ -42,8 +48,8 @@ struct Arrangement {
     }
     // The input channel, counted within the group.
     int64_t input_channel(int64_t vector, int64_t input, int64_t lane, int64_t distance) const {
-        return per_group > lanes ? input * lanes + (lane ^ distance)
-                                 : (vector * lanes + (lane ^ distance)) % per_group;
+        return per_group >= lanes ? input * lanes + distance
+                                  : (vector * lanes + (lane ^ distance)) % per_group;
     }
 };
 

@@ -29,15 +29,31 @@ struct TileInput {
     const T* weights;        // [taps][depth][V vectors], aligned to a vector
 };
 
+// Where a tile's sums go: whole vectors, next to each other in a pixel.
 template <class T>
-using Tile = void (*)(const TileInput<T>&, T* sums, bool resume);
+struct TileOutput {
+    T *run0, *run1;  // the first pixel of each run
+    int64_t step;    // from a pixel of a run to the next, in elements
+    bool stream;     // past the caches; all pixels are aligned to a vector
+};
 
-// sums[pixel][vector] = (resume ? sums : 0) + sum over the taps and their depth.
+// The sums of a tile as an array [pixel][vector].
+template <class T>
+TileOutput<T> dense_tile(T* sums, int64_t pixels, int vectors) {
+    const int64_t step = vectors * kLanes<T>;
+    return {sums, sums + first_run(static_cast<int>(pixels)) * step, step, false};
+}
+
+template <class T>
+using Tile = void (*)(const TileInput<T>&, const T* sums, const TileOutput<T>&);
+
+// out = sums[pixel][vector], or zero where that is null, + sum over the taps and their depth.
 template <class T, int Pixels, int V>
-__attribute__((noinline)) void tile(const TileInput<T>& in, T* sums, bool resume) {
+__attribute__((noinline)) void tile(const TileInput<T>& in, const T* sums,
+                                    const TileOutput<T>& out) {
     constexpr int kFirst = first_run(Pixels), kSecond = Pixels - kFirst;
     Vec<T> acc[Pixels][V];
-    if (resume) {
+    if (sums) {
 #pragma GCC unroll 14
         for (int i = 0; i < Pixels; ++i)
 #pragma GCC unroll 2
@@ -73,10 +89,21 @@ __attribute__((noinline)) void tile(const TileInput<T>& in, T* sums, bool resume
             ++a, ++b;
         }
     }
+    const auto put = [&](auto&& one) __attribute__((always_inline)) {
+        T* to = out.run0;
 #pragma GCC unroll 14
-    for (int i = 0; i < Pixels; ++i)
+        for (int i = 0; i < Pixels; ++i) {
+            if (i == kFirst) to = out.run1;
 #pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) store(sums + (i * V + v) * kLanes<T>, acc[i][v]);
+            for (int v = 0; v < V; ++v) one(to + v * kLanes<T>, acc[i][v]);
+            to += out.step;
+            __asm__("" : "+r"(to));  // one pointer, not one for each pixel
+        }
+    };
+    if (out.stream)
+        put([](T* to, Vec<T> sum) __attribute__((always_inline)) { stream(to, sum); });
+    else
+        put([](T* to, Vec<T> sum) __attribute__((always_inline)) { store(to, sum); });
 }
 
 template <class T, int V, int... I>

@@ -243,15 +243,15 @@ struct TileRow {
 };
 
 // Fits a task's tiles, of bytes(rows, vectors), into a part of the second-level cache: fewer rows
-// and fewer vectors of channels, but if possible no fewer than repeat few rows and read whole cache
-// lines in a row.
+// and fewer vectors of channels, but if possible no fewer than `least` rows, which repeats few, and
+// than read whole cache lines in a row.
 template <class F>
-void fit_tiles(int64_t& rows, int64_t& chunk, int64_t unit, const F& bytes) {
-    constexpr int64_t kTileBytes = int64_t{384} << 10, kRows = 4, kVectors = 4;
+void fit_tiles(int64_t& rows, int64_t& chunk, int64_t unit, int64_t least, const F& bytes) {
+    constexpr int64_t kTileBytes = int64_t{384} << 10, kVectors = 4;
     const auto fewer = [unit](int64_t vectors) {
         return ((vectors + 1) / 2 + unit - 1) / unit * unit;
     };
-    while (rows > kRows && bytes(rows, chunk) > kTileBytes) rows = (rows + 1) / 2;
+    while (rows > least && bytes(rows, chunk) > kTileBytes) rows = (rows + 1) / 2;
     while (chunk > std::max(unit, kVectors) && bytes(rows, chunk) > kTileBytes)
         chunk = fewer(chunk);
     while (rows > 1 && bytes(rows, chunk) > kTileBytes) rows = (rows + 1) / 2;
@@ -271,11 +271,12 @@ inline Window columns_of(const std::vector<GatherAxis>& across, int64_t block) {
 }
 
 // Runs kernel(TileRow) for every row of every phase. Chunks hold whole multiples of `unit` vectors;
-// the kernel computes pixels in blocks of `block`; `cost` is that of one output vector.
+// the kernel computes pixels in blocks of `block`; `cost` is that of one output vector; `least`:
+// see fit_tiles().
 template <class T, class Stored, class Kernel>
 void tiled_gather(const Gathers& gathers, const ArrayView& in, const ArrayView& out_array,
                   const EpilogueView& epilogue, int64_t unit, int64_t block, double cost,
-                  const Kernel& kernel) {
+                  int64_t least, const Kernel& kernel) {
     constexpr int kCount = kLanes<T>;
     const Layout layout = is_channels_last(out_array) ? Layout::channels_last : Layout::contiguous;
     const DenseOutput<Stored> dense(out_array, layout);
@@ -294,8 +295,8 @@ void tiled_gather(const Gathers& gathers, const ArrayView& in, const ArrayView& 
             std::min(in.shape[2], ceil_div(rows, widest.step) * widest.stride + reach);
         return read * across.columns * chunk * kVectorBytes;
     };
-    int64_t chunk = vectors, rows = std::min<int64_t>(out.H, 8);
-    fit_tiles(rows, chunk, unit, bytes);
+    int64_t chunk = vectors, rows = std::min<int64_t>(out.H, std::max<int64_t>(least, 8));
+    fit_tiles(rows, chunk, unit, least, bytes);
     const auto tasks = [&] { return N * ceil_div(out.H, rows) * ceil_div(vectors, chunk); };
     while (tasks() < num_threads() && chunk > unit)
         chunk = ((chunk + 1) / 2 + unit - 1) / unit * unit;
@@ -371,7 +372,8 @@ struct PartialSums {
 // kernel adds to the sums.
 template <class T, class Stored, class Kernel>
 PartialSums<T> tiled_wgrad(const Conv2dParams& g, const ArrayView& x, const ArrayView& dy,
-                           int64_t unit, int64_t length, double cost, const Kernel& kernel) {
+                           int64_t unit, int64_t length, double cost, int64_t least,
+                           const Kernel& kernel) {
     constexpr int kCount = kLanes<T>;
     const int64_t vectors = (g.C + kCount - 1) / kCount;
     const int64_t outputs = g.Q;
@@ -382,8 +384,8 @@ PartialSums<T> tiled_wgrad(const Conv2dParams& g, const ArrayView& x, const Arra
     const auto bytes = [&](int64_t rows, int64_t chunk) {
         return (read(rows) * columns + rows * outputs) * chunk * kVectorBytes;
     };
-    int64_t chunk = vectors, rows = std::min<int64_t>(g.P, 8);
-    fit_tiles(rows, chunk, unit, bytes);
+    int64_t chunk = vectors, rows = std::min<int64_t>(g.P, std::max<int64_t>(least, 8));
+    fit_tiles(rows, chunk, unit, least, bytes);
     const int64_t bands = ceil_div(g.P, rows), chunks = ceil_div(vectors, chunk);
     const int64_t wanted = num_threads() == 1 ? 1 : 2 * num_threads();
     const int64_t parts =

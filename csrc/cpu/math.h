@@ -220,7 +220,10 @@ PYCNN_INLINE Split<V> split_log(V x) {
     const M tiny = x < std::numeric_limits<T>::min();
     x = select(tiny, x * static_cast<T>(sizeof(T) == 4 ? 0x1p24 : 0x1p54), x);
     constexpr auto one = Fm::kBias << Fm::kMantissa;
-    const M bits = (M)x + (one - Fm::kSqrtHalf);
+    // in unsigned lanes: the bits of an infinity or a NaN carry into the sign
+    typedef std::make_unsigned_t<decltype(one)> Unsigned;
+    typedef Unsigned Bits __attribute__((vector_size(sizeof(V))));
+    const M bits = (M)((Bits)x + static_cast<Unsigned>(one - Fm::kSqrtHalf));
     M e = (bits >> Fm::kMantissa) - Fm::kBias;
     e = select(tiny, e - (sizeof(T) == 4 ? 24 : 54), e);
     const V m = (V)((bits & ((decltype(one){1} << Fm::kMantissa) - 1)) + Fm::kSqrtHalf);

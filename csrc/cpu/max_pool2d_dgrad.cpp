@@ -60,6 +60,11 @@ PYCNN_INLINE void gather_from(const Holders<ROWS, COLUMNS>& holders, const T* dy
         const T* from = dy + holders.at[i];
         const Offset* taken = offsets + holders.at[i];
         if (n == L) {
+            if (i % COLUMNS == 0) {
+#pragma GCC unroll 4
+                for (int u = 0; u < U; ++u) __builtin_prefetch(from + kAhead<T> + u * L);
+                __builtin_prefetch(taken + kAhead<T>);
+            }
 #pragma GCC unroll 4
             for (int u = 0; u < U; ++u)
                 sum[u] = add_taken<A>(sum[u], load(from + u * L), taken + u * L, holders.tap[i]);

@@ -8,7 +8,7 @@
 //            of 2x2 and 3x3 unrolled. Contiguous: the rows a block reads are sorted by the stride
 //            (pool2d_rows.h) into a workspace of at most ~128 KB, where every tap is a plain load
 // Traffic    x read once from memory, its taps from cache; y and 1 byte of offset written:
-//            (16 + 4 + 1) bytes per output of 2x2 stride 2.
+//            (16 + 4 + 1) bytes per output of 2x2 stride 2. Rows are fetched 4 KiB ahead.
 //            Large channels-last outputs are written past the caches
 // Numerics   exact: ">" keeps the first of equal values, NaN replaces everything, so the last stays
 // Refuses    nothing: integers and windows far larger than the image go to naive
@@ -79,7 +79,6 @@ class Nans {
 // Where the taps of one output lie: `rows` x `columns` of them inside the image.
 struct Taps {
     int64_t rows, columns, row_step, column_step, first, S;
-    int64_t ahead;  // how far what is needed soon lies, in elements
 };
 
 // U vectors of channels of one output, the last of n channels; any number of taps.
@@ -120,7 +119,7 @@ PYCNN_INLINE void pool_square(const Taps& t, const T* x, T* y, Offset* offsets, 
         const T* from = x + i / SIDE * t.row_step + i % SIDE * t.column_step;
         const Mask<A> number = Mask<A>{} + static_cast<int>(t.first + i / SIDE * t.S + i % SIDE);
         for (int u = 0; u < U; ++u) {
-            if (i % SIDE < 2) __builtin_prefetch(from + t.ahead + u * L);
+            if (i % SIDE < 2) __builtin_prefetch(from + kAhead<T> + u * L);
             const Vec<A> value = load_some(from + u * L, n);
             if (i == 0) {
                 best[u] = value;
@@ -180,13 +179,9 @@ void pool_channels_last(const Pool2dParams& g, const T* x, T* y, Offset* offsets
             const Window& column = columns[static_cast<size_t>(q)];
             const int64_t out = (np * g.Q + q) * g.C;
             const int64_t pixels = row.count * column.count;
-            const Taps t{pixels ? row.count : 0,
-                         column.count,
-                         g.W * g.C * g.dilation_h,
-                         g.C * g.dilation_w,
-                         row.first * g.S + column.first,
-                         g.S,
-                         2 * g.C * g.stride_w};
+            const Taps t{pixels ? row.count : 0,         column.count,
+                         g.W * g.C * g.dilation_h,       g.C * g.dilation_w,
+                         row.first * g.S + column.first, g.S};
             const T* at = from + (pixels ? column.start : 0) * g.C;
             if (row.count == 3 && column.count == 3)
                 pool_pixel<T, Offset, Stream, 3>(t, at, y + out, offsets + out, begin, end);

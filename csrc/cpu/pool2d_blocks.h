@@ -109,6 +109,10 @@ void each_block(int64_t planes, int64_t blocks, double cost, F&& body) {
     parallel_ranges(planes * blocks, 32, cost, body);
 }
 
+// How far ahead of what is read its rows are fetched: a few pixels do not cover what memory takes.
+template <class T>
+constexpr int64_t kAhead = 4096 / static_cast<int64_t>(sizeof(T));
+
 // n elements, or a whole vector.
 template <class T>
 PYCNN_INLINE Vec<Accumulation<T>> load_some(const T* from, int n) {

@@ -44,7 +44,10 @@ class BatchNorm(Function):
     """y = activation((x - mean) * invstd * weight + bias + residual), per channel.
 
     In training mean and variance are the batch's, through which the gradient flows, and the running
-    ones move towards them; else they are the running ones, constants."""
+    ones move towards them; else they are the running ones, constants.
+
+    Where y is a ReLU's and no residual was added, it is not retained: the kernels of the gradient
+    compute its sign again from x, which they read anyway."""
 
     geometry: BatchNormGeometry
     training: bool
@@ -52,6 +55,7 @@ class BatchNorm(Function):
     eps: float
     activation: str | None
     parameter_dtype: np.dtype  # weight's and bias's
+    recomputes: bool
 
     def forward(
         self,
@@ -85,7 +89,9 @@ class BatchNorm(Function):
             out=as_image(y), geometry=g, epilogue=epilogue,
         )  # fmt: skip
         if self.recording:
-            self.retain(x, mean, invstd, weight, y if self.activation else None)
+            self.recomputes = self.activation == "relu" and residual is None
+            saved = y if self.activation and not self.recomputes else None
+            self.retain(x, mean, invstd, weight, bias if self.recomputes else None, saved)
         return y
 
     def _update(self, running: Array, new: Array, divisor: float) -> None:
@@ -95,21 +101,27 @@ class BatchNorm(Function):
         running[...] = moved
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        x, mean, invstd, weight, y = self.retained
+        x, mean, invstd, weight, bias, y = self.retained
         g = self.geometry
         dx = sum_dy = sum_dy_xhat = None
-        dy = activation_gradient(dy, y, self.activation)
+        if self.recomputes:
+            g = batch_norm_geometry((g.N, g.C, g.size), True)
+        else:
+            dy = activation_gradient(dy, y, self.activation)
         image, gradient = as_image(x), as_image(dy)
         through_statistics = self.training and self.wants[0]
         if through_statistics or self.wants[1] or self.wants[2]:
             sums = channels(x, g.C, 2)
-            run("batch_norm_reduce", gradient, image, mean, invstd, out=sums, geometry=g)
+            run(
+                "batch_norm_reduce", gradient, image, mean, invstd, weight, bias,
+                out=sums, geometry=g,
+            )  # fmt: skip
             sum_dy, sum_dy_xhat = sums
         if self.wants[0]:
             dx = array.empty_for((x,), x.shape, dy.dtype)
             sums = (sum_dy, sum_dy_xhat) if self.training else (None, None)
             run(
-                "batch_norm_dgrad", gradient, image, mean, invstd, weight, *sums,
+                "batch_norm_dgrad", gradient, image, mean, invstd, weight, bias, *sums,
                 out=as_image(dx), geometry=g,
             )  # fmt: skip
         return (

@@ -15,6 +15,7 @@ class BatchNormGeometry(Geometry):
     N: int
     C: int
     size: int  # elements per image and channel
+    relu: bool = False  # the gradient's passes: dy is that of a ReLU behind the normalisation
 
     def flops(self, primitive: str) -> int:
         per_element = {
@@ -67,6 +68,15 @@ class ReduceGeometry(Geometry):
 
 
 @frozen
+class DropoutGeometry(Geometry):
+    """y = x * mask, each mask element 0 with probability p, else 1 / (1 - p); the mask has the
+    first `axes` axes of x."""
+
+    p: float
+    axes: int
+
+
+@frozen
 class ConcatGeometry(Geometry):
     """out = the inputs joined along `axis`, or one input split there into parts of `sizes`."""
 
@@ -102,12 +112,13 @@ class CrossEntropyGeometry(Geometry):
 
 
 @lru_cache(maxsize=4096)
-def batch_norm_geometry(x_shape: tuple[int, ...]) -> BatchNormGeometry:
-    return BatchNormGeometry(x_shape[0], x_shape[1], math.prod(x_shape[2:]))
+def batch_norm_geometry(x_shape: tuple[int, ...], relu: bool = False) -> BatchNormGeometry:
+    return BatchNormGeometry(x_shape[0], x_shape[1], math.prod(x_shape[2:]), relu)
 
 
 elementwise_geometry = lru_cache(maxsize=4096)(ElementwiseGeometry)
 reduce_geometry = lru_cache(maxsize=4096)(ReduceGeometry)
 gemm_geometry = lru_cache(maxsize=4096)(GemmGeometry)
+dropout_geometry = lru_cache(maxsize=4096)(DropoutGeometry)
 softmax_geometry = lru_cache(maxsize=4096)(SoftmaxGeometry)
 cross_entropy_geometry = lru_cache(maxsize=4096)(CrossEntropyGeometry)

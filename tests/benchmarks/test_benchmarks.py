@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import measure, nets, ops, shapes, tables
+from benchmarks import measure, nets, ops, tables
+from pycnn.study import layers
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_a_wrong_kernel_shows_in_the_error(hurried):
 
 def test_every_named_layer_is_in_a_suite():
     names = {name for suite in ops.SUITES.values() for name, _ in suite((1, 8), ops.PASSES)}
-    named = (shapes.CONVOLUTIONS, shapes.POOLS, shapes.BATCH_NORMS, shapes.ADDS, shapes.CONCATS)
+    named = (layers.CONVOLUTIONS, layers.POOLS, layers.BATCH_NORMS, layers.ADDS, layers.CONCATS)
     assert names == {name for table in named for name in table}
 
 

@@ -73,19 +73,28 @@ CALLS: dict[str, tuple[Callable[[], dict[str, Any]], set[str], set[str]]] = {
     ),
     "batch_norm_reduce": (
         lambda: {
-            "dy": x(2, 3, 4), "x": x(2, 3, 4), "mean": x(3), "invstd": x(3), "sum_dy": y(3),
-            "sum_dy_xhat": y(3), "algorithm": "direct",
+            "dy": x(2, 3, 4), "x": x(2, 3, 4), "mean": x(3), "invstd": x(3), "weight": x(3),
+            "bias": x(3), "sum_dy": y(3), "sum_dy_xhat": y(3), "relu": True,
+            "algorithm": "direct",
         },
         {"sum_dy", "sum_dy_xhat"},
-        set(),
+        {"weight", "bias"},
     ),
     "batch_norm_dgrad": (
         lambda: {
             "dy": x(2, 3, 4), "x": x(2, 3, 4), "mean": x(3), "invstd": x(3), "weight": x(3),
-            "sum_dy": x(3), "sum_dy_xhat": x(3), "dx": y(2, 3, 4), "algorithm": "direct",
+            "bias": x(3), "sum_dy": x(3), "sum_dy_xhat": x(3), "dx": y(2, 3, 4), "relu": True,
+            "algorithm": "direct",
         },
         {"dx"},
-        {"weight", "sum_dy", "sum_dy_xhat"},
+        {"weight", "bias", "sum_dy", "sum_dy_xhat"},
+    ),
+    "dropout": (
+        lambda: {
+            "x": x(2, 3), "key": x(2, dtype=np.int64), "out": y(2, 3), "axes": 2, "p": 0.5,
+        },
+        {"out"},
+        set(),
     ),
     "concat": (
         lambda: {"inputs": (x(2, 3), x(2, 4)), "out": y(2, 7), "axis": 1}, {"out"}, set(),

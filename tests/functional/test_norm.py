@@ -139,6 +139,17 @@ def test_fused_where_the_derivative_allows():
             assert ran.count(activation) == expected
 
 
+def test_relu_gradient_needs_no_output():
+    """The sign of y is computed again from x; behind a residual it is read off y."""
+    x, r = (pycnn.randn(2, 3, 4, 4).requires_grad_() for _ in range(2))
+    for residual, recorded in ((None, 0), (r, 1)):
+        y = F.batch_norm(x, None, None, training=True, activation="relu", residual=residual)
+        with pycnn.trace() as trace:
+            y.backward(pycnn.ones(2, 3, 4, 4))
+        ran = [r.geometry.op for r in trace.records if r.primitive == "elementwise"]
+        assert ran.count("relu_dgrad") == recorded
+
+
 def test_only_wanted_gradients_are_computed():
     def primitives(*wanted, training):
         x, w, b = pycnn.randn(2, 3, 4), pycnn.ones(3), pycnn.zeros(3)

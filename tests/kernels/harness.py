@@ -522,14 +522,16 @@ def parameters(
                     too_large = case.large and kernel.provider == "triton"
                     slow = case.slow or i > 0 or not short or too_large
                     marks = [pytest.mark.slow] if slow else []
+                    if "cpu" not in kernel.devices:
+                        marks = [pytest.mark.gpu]
                     name = f"{case}-{kernel.name}-{dtype}"
                     params.append(pytest.param(case, kernel, dtype, id=name, marks=marks))
     return params
 
 
 def _another_kernels(case: Case, entry: dispatch.Entry, dtype: str) -> bool:
-    """Whether a convolution is for other algorithms, in whatever layout; test_native_is_complete.py
-    holds that one takes it."""
+    """Whether a convolution is for other algorithms, in whatever layout; that one takes it is held
+    by test_providers_are_complete.py."""
     if not case.primitive.startswith("conv2d"):
         return False
     for layout in (array.contiguous_format, array.channels_last):

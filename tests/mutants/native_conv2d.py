@@ -7,6 +7,7 @@ from .harness import Mutant
 NAIVE = "csrc/cpu/conv2d_naive.cpp"
 WINOGRAD = "csrc/cpu/conv2d_winograd.cpp"
 DIRECT = "csrc/cpu/conv2d_direct.cpp"
+DIRECT_TILES = "csrc/cpu/conv2d_direct_tiles.h"
 PHASES = "csrc/cpu/conv2d_phases.h"
 WGRAD = "csrc/cpu/conv2d_wgrad.cpp"
 WGRAD_PACK = "csrc/cpu/conv2d_wgrad_pack.h"
@@ -22,10 +23,10 @@ MUTANTS = [
     Mutant(WINOGRAD, "i >= down", "i > down", "conv2d_fprop-3x3_one_past_a_tile"),
     Mutant(WINOGRAD, "kTaps - 1 - p.left", "kTaps - 1 - p.top",
            "conv2d_dgrad-3x3_uneven_padding"),
-    Mutant(DIRECT, "input(from) < 0) ++from", "input(from) <= 0) ++from",
+    Mutant(DIRECT_TILES, "input(from) < 0) ++from", "input(from) <= 0) ++from",
            "conv2d_fprop-3x3"),
-    Mutant(DIRECT, "(in, at, c > 0)", "(in, at, c > 1)", "conv2d_fprop-deep"),
-    Mutant(DIRECT, "(n * down.slots + i * down.step)", "(i * down.step)",
+    Mutant(DIRECT, "c > 0, complete", "c > 1, complete", "conv2d_fprop-deep"),
+    Mutant(DIRECT_TILES, "(n * down.slots + i * down.step)", "(i * down.step)",
            "conv2d_fprop-blocks_of_images"),
     Mutant(PHASES, "{r, r * dilation - before}", "{r, r - before}",
            "conv2d_fprop-uneven_dilation"),

@@ -18,6 +18,7 @@ _MODULES = (
     "conv2d_wgrad",
     "conv2d_im2col",
     "conv2d_naive",
+    "dropout",
     "elementwise",
     "gemm",
     "im2col",

@@ -48,12 +48,14 @@ def _register(algorithm: str) -> None:
         x: Array,
         mean: Array,
         invstd: Array,
+        weight: Array | None,
+        bias: Array | None,
         *,
         out: tuple[Array, Array],
         geometry: BatchNormGeometry,
         epilogue: None = None,
     ) -> None:
-        _native.batch_norm_reduce(dy, x, mean, invstd, *out, algorithm)
+        _native.batch_norm_reduce(dy, x, mean, invstd, weight, bias, *out, geometry.relu, algorithm)
 
     @native_kernel("batch_norm_dgrad", algorithm)
     def dgrad(
@@ -62,6 +64,7 @@ def _register(algorithm: str) -> None:
         mean: Array,
         invstd: Array,
         weight: Array | None,
+        bias: Array | None,
         sum_dy: Array | None,
         sum_dy_xhat: Array | None,
         *,
@@ -69,7 +72,9 @@ def _register(algorithm: str) -> None:
         geometry: BatchNormGeometry,
         epilogue: None = None,
     ) -> None:
-        _native.batch_norm_dgrad(dy, x, mean, invstd, weight, sum_dy, sum_dy_xhat, out, algorithm)
+        _native.batch_norm_dgrad(
+            dy, x, mean, invstd, weight, bias, sum_dy, sum_dy_xhat, out, geometry.relu, algorithm
+        )
 
 
 _register("direct")

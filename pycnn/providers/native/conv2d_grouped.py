@@ -1,4 +1,4 @@
-"""csrc/cpu/conv2d_grouped.cpp: 4, 8, 16 or 32 channels per group, several groups in a vector."""
+"""csrc/cpu/conv2d_grouped.cpp: 4, 8, 16 or 32 channels per group."""
 
 from __future__ import annotations
 
@@ -17,11 +17,4 @@ def _refuses(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | No
     return refuses_tiles(g)
 
 
-def _slower(geometry: Conv2dGeometry, operands: Any) -> str | None:
-    channels = geometry.C // geometry.G
-    if channels >= 16:
-        return f"{channels} channels per group fill the vectors of the general kernels"
-    return None
-
-
-register_conv2d("grouped", _refuses, _refuses, _refuses, _slower)
+register_conv2d("grouped", _refuses, _refuses, _refuses)

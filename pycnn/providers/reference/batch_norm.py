@@ -5,6 +5,8 @@ Computes   stats   mean[c] = sum x / M, m2[c] = sum (x - mean[c])^2 over channel
            reduce  sum_dy[c] = sum dy, sum_dy_xhat[c] = sum dy * xhat, xhat = (x - mean) * invstd
            dgrad   dx = weight * invstd * (dy - sum_dy / M - xhat * sum_dy_xhat / M); without the
                    sums, where mean and invstd were constants, dx = weight * invstd * dy
+           With the geometry's relu, reduce and dgrad take for dy what relu(y) hands on: dy where
+           y = (x - mean) * invstd * weight + bias is positive or NaN, else 0
 Arrays     x, dy, y, dx, residual (N,C,*), any strides; the others (C,), weight and bias may be
            None; statistics and sums in accumulation dtype, weight and bias in x's dtype or that one
 Numerics   m2 in two passes, never as E[x^2] - E[x]^2, which cancels; sums in float64 in "direct",
@@ -54,6 +56,19 @@ def _columns(a: Array | None, like: Array) -> Array | None:
     return a.astype(like.dtype, copy=False).reshape(1, -1, *(1,) * (like.ndim - 2))
 
 
+def _normalised(x: Array, mean: Any, invstd: Any, weight: Any, bias: Any) -> Array:
+    y = (x - mean) * (invstd if weight is None else invstd * weight)
+    return y if bias is None else y + bias
+
+
+def _behind_relu(xp: Any, relu: bool, dy: Array, x: Array, *of_channels: Array | None) -> Array:
+    """dy, of which relu(y) takes what belongs to no positive y; `x` and dy widened."""
+    if not relu:
+        return dy
+    y = _normalised(x, *(_columns(a, x) for a in of_channels))
+    return xp.where(y <= 0, xp.zeros_like(dy), dy)
+
+
 # --- statistics -----------------------------------------------------------------------------------
 
 
@@ -94,12 +109,15 @@ def batch_norm_reduce(
     x: Array,
     mean: Array,
     invstd: Array,
+    weight: Array | None,
+    bias: Array | None,
     *,
     out: tuple[Array, Array],
     geometry: BatchNormGeometry,
     epilogue: None = None,
 ) -> None:
     xp = array.xp(dy, x)
+    dy = _behind_relu(xp, geometry.relu, widened(dy), widened(x), mean, invstd, weight, bias)
     gradients, rows = _rows(dy, xp.float64), _rows(x, xp.float64)
     mean, invstd = (a.astype(xp.float64).reshape(-1, 1) for a in (mean, invstd))
     out[0][...] = gradients.sum(axis=1)
@@ -113,6 +131,8 @@ def batch_norm_reduce_naive(
     x: Array,
     mean: Array,
     invstd: Array,
+    weight: Array | None,
+    bias: Array | None,
     *,
     out: tuple[Array, Array],
     geometry: BatchNormGeometry,
@@ -120,7 +140,8 @@ def batch_norm_reduce_naive(
 ) -> None:
     """One element of every channel at a time."""
     xp = array.xp(dy, x)
-    gradients, rows = _rows(widened(dy)), _rows(widened(x))
+    dy = _behind_relu(xp, geometry.relu, widened(dy), widened(x), mean, invstd, weight, bias)
+    gradients, rows = _rows(dy), _rows(widened(x))
     sum_dy, sum_dy_xhat = xp.zeros_like(mean), xp.zeros_like(mean)
     for i in range(rows.shape[1]):
         sum_dy = sum_dy + gradients[:, i]
@@ -147,10 +168,7 @@ def batch_norm_apply(
 ) -> None:
     xp = array.xp(x)
     x = widened(x)
-    mean, invstd, weight, bias = (_columns(a, x) for a in (mean, invstd, weight, bias))
-    y = (x - mean) * (invstd if weight is None else invstd * weight)
-    if bias is not None:
-        y += bias
+    y = _normalised(x, *(_columns(a, x) for a in (mean, invstd, weight, bias)))
     store(xp, y, out, epilogue)
 
 
@@ -186,6 +204,7 @@ def batch_norm_dgrad(
     mean: Array,
     invstd: Array,
     weight: Array | None,
+    bias: Array | None,
     sum_dy: Array | None,
     sum_dy_xhat: Array | None,
     *,
@@ -193,7 +212,9 @@ def batch_norm_dgrad(
     geometry: BatchNormGeometry,
     epilogue: None = None,
 ) -> None:
-    dy, x = widened(dy), widened(x)
+    xp = array.xp(dy, x)
+    dy = _behind_relu(xp, geometry.relu, widened(dy), widened(x), mean, invstd, weight, bias)
+    x = widened(x)
     mean, invstd, weight, sum_dy, sum_dy_xhat = (
         _columns(a, x) for a in (mean, invstd, weight, sum_dy, sum_dy_xhat)
     )
@@ -211,6 +232,7 @@ def batch_norm_dgrad_naive(
     mean: Array,
     invstd: Array,
     weight: Array | None,
+    bias: Array | None,
     sum_dy: Array | None,
     sum_dy_xhat: Array | None,
     *,
@@ -219,10 +241,12 @@ def batch_norm_dgrad_naive(
     epilogue: None = None,
 ) -> None:
     """One channel at a time: dy less its mean, less its projection on xhat."""
+    xp = array.xp(dy, x)
     dtype = accumulation_dtype(x.dtype)
     count = geometry.N * geometry.size
+    dy = _behind_relu(xp, geometry.relu, widened(dy), widened(x), mean, invstd, weight, bias)
     for c in range(geometry.C):
-        gradient = dy[:, c].astype(dtype)
+        gradient = dy[:, c]
         if sum_dy is not None and sum_dy_xhat is not None:
             xhat = (x[:, c].astype(dtype) - mean[c].astype(dtype)) * invstd[c].astype(dtype)
             gradient = gradient - sum_dy[c] / count - xhat * (sum_dy_xhat[c] / count)

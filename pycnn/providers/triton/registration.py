@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -35,7 +36,15 @@ def triton_kernel(
         return getattr(module, f"{primitive}_{algorithm}")
 
     def run(*inputs: Any, out: Any, geometry: Any, epilogue: Any = None) -> None:
-        launcher()(*inputs, out=out, geometry=geometry, epilogue=epilogue)
+        call = functools.partial(launcher(), *inputs, out=out, geometry=geometry, epilogue=epilogue)
+        if os.environ.get("PYCNN_AUTOTUNE") == "1":
+            from ...study.tune import first_call
+
+            operands = (*inputs, *(epilogue or ()))
+            first_call(call, operands, out, f"{primitive}/{algorithm}", geometry)
+        call()
+
+    run.stem = stem  # type: ignore[attr-defined]
 
     def refuses_too(geometry: Any, operands: Any, epilogue: Any) -> str | None:
         if floating and not is_floating_point(operands[0].dtype):

@@ -29,8 +29,8 @@ SHAPES = {
 HALVES = ("float16", "bfloat16")
 
 
-def _column(a: torch.Tensor | None) -> Any:
-    return 0 if a is None else a.reshape(1, -1, 1, 1)
+def _column(a: Any) -> Any:
+    return 0 if a is None else a.reshape(1, -1, 1, 1) if isinstance(a, torch.Tensor) else a
 
 
 def _statistics(draw: Draw, c: int) -> tuple[np.ndarray, np.ndarray]:
@@ -96,19 +96,38 @@ def apply(
     )  # fmt: skip
 
 
-def reduce(name: str, shape: tuple[int, ...]) -> Case:
+def _affine(draw: Draw, c: int, relu: bool) -> tuple[Any, Any]:
+    """weight and bias, where the kernel needs them for the sign of the output."""
+    return (draw(c), draw(c)) if relu else (None, None)
+
+
+def _counted(relu: bool, dy: Any, x: Any, mean: Any, invstd: Any, weight: Any, bias: Any) -> Any:
+    """dy, or what a ReLU behind the normalisation hands on of it."""
+    if not relu:
+        return dy
+    y = (x - _column(mean)) * _column(invstd) * _column(1 if weight is None else weight)
+    return torch.where(y + _column(bias) <= 0, torch.zeros_like(dy), dy)
+
+
+def reduce(name: str, shape: tuple[int, ...], relu: bool = False, plain: bool = False) -> Case:
+    c = shape[1]
+
+    def inputs(draw: Draw) -> tuple[Any, ...]:
+        own = _affine(draw, c, relu and not plain)
+        return (draw(*shape), draw(*shape), *_statistics(draw, c), *own)
+
     def sums(dy: Any, xhat: Any) -> tuple[torch.Tensor, torch.Tensor]:
         return dy.sum((0, 2, 3)), (dy * xhat).sum((0, 2, 3))
 
-    def oracle(dy: Any, x: Any, mean: Any, invstd: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        return sums(dy, (x - _column(mean)) * _column(invstd))
+    def oracle(dy: Any, x: Any, *own: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        mean, invstd = own[:2]
+        return sums(_counted(relu, dy, x, *own), (x - _column(mean)) * _column(invstd))
 
-    def magnitude(dy: Any, x: Any, mean: Any, invstd: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def magnitude(dy: Any, x: Any, mean: Any, invstd: Any, *own: Any) -> Any:
         return sums(dy.abs(), (x.abs() + _column(mean).abs()) * _column(invstd))
 
     return Case(
-        "batch_norm_reduce", name, batch_norm_geometry(shape),
-        lambda draw: (draw(*shape), draw(*shape), *_statistics(draw, shape[1])), oracle,
+        "batch_norm_reduce", name, batch_norm_geometry(shape, relu), inputs, oracle,
         opponent=None, depth=max(shape[0] * shape[2] * shape[3], 1), magnitude=magnitude,
         out_dtypes=("accumulation", "accumulation"),
     )  # fmt: skip
@@ -120,33 +139,37 @@ def dgrad(
     weight: bool = True,
     training: bool = True,
     parameters: str | None = None,
+    relu: bool = False,
     **more: Any,
 ) -> Case:
     c, count = shape[1], max(shape[0] * shape[2] * shape[3], 1)
 
     def inputs(draw: Draw) -> tuple[Any, ...]:
-        w = draw(c) if weight else None
-        if w is not None and parameters is not None:
-            w = w.astype(parameters)
+        w, b = draw(c) if weight else None, draw(c) if relu else None
+        if parameters is not None:
+            w, b = (None if a is None else a.astype(parameters) for a in (w, b))
         sums = [(draw(c) * count).astype(draw.accumulation) if training else None for _ in range(2)]
-        return (draw(*shape), draw(*shape), *_statistics(draw, c), w, *sums)
+        return (draw(*shape), draw(*shape), *_statistics(draw, c), w, b, *sums)
 
     def oracle(
-        dy: Any, x: Any, mean: Any, invstd: Any, weight: Any, sum_dy: Any, sum_dy_xhat: Any
+        dy: Any, x: Any, mean: Any, invstd: Any, weight: Any, bias: Any, *sums: Any
     ) -> torch.Tensor:
         xhat = (x - _column(mean)) * _column(invstd)
-        dx = dy - _column(sum_dy) / count - xhat * _column(sum_dy_xhat) / count
+        dx = _counted(relu, dy, x, mean, invstd, weight, bias)
+        dx = dx - _column(sums[0]) / count - xhat * _column(sums[1]) / count
         return dx * _column(invstd) * (1 if weight is None else _column(weight))
 
-    def magnitude(dy: Any, x: Any, mean: Any, invstd: Any, weight: Any, *sums: Any) -> torch.Tensor:
+    def magnitude(
+        dy: Any, x: Any, mean: Any, invstd: Any, weight: Any, bias: Any, *sums: Any
+    ) -> torch.Tensor:
         xhat = (x.abs() + _column(mean).abs()) * _column(invstd)
         a, b = (0 if s is None else _column(s).abs() / count for s in sums)
         scale = _column(invstd) * (1 if weight is None else _column(weight).abs())
         return (dy.abs() + a + xhat * b) * scale
 
     return Case(
-        "batch_norm_dgrad", name, batch_norm_geometry(shape), inputs, oracle, opponent=None,
-        magnitude=magnitude, exact=not training, **more,
+        "batch_norm_dgrad", name, batch_norm_geometry(shape, relu), inputs, oracle,
+        opponent=None, magnitude=magnitude, exact=not training, **more,
     )  # fmt: skip
 
 
@@ -173,10 +196,16 @@ CASES = [
     apply("empty", EMPTY),
     *(reduce(name, shape) for name, shape in SHAPES.items()),
     reduce("empty", EMPTY),
+    *(reduce(f"relu, {name}", shape, relu=True) for name, shape in SHAPES.items()),
+    reduce("relu, neither", ODD, relu=True, plain=True),
     *(dgrad(name, shape) for name, shape in SHAPES.items()),
     dgrad("constant statistics", ODD, training=False),
     dgrad("no weight", ODD, weight=False),
     dgrad("neither", ODD, weight=False, training=False),
     dgrad("float32 parameters", ODD, parameters="float32", dtypes=HALVES),
     dgrad("empty", EMPTY),
+    *(dgrad(f"relu, {name}", shape, relu=True) for name, shape in SHAPES.items()),
+    dgrad("relu, constant statistics", ODD, training=False, relu=True),
+    dgrad("relu, no weight", ODD, weight=False, relu=True),
+    dgrad("relu, float32 parameters", ODD, parameters="float32", dtypes=HALVES, relu=True),
 ]

@@ -24,6 +24,7 @@ _PARTS = [
     ("past a block", (2, 0, 40), 1, (129, 151)),
     ("long runs", (1, 0, 5, 1300), 1, (3, 11)),
     ("rows of channels", (2, 0, 9, 13), 1, (17, 3, 33)),
+    ("past the caches", (2, 0, 126, 131), 1, (64, 32)),
 ]
 
 
@@ -40,10 +41,12 @@ def _cases():
             "concat", name, geometry,
             lambda draw, shapes=shapes: tuple(draw(*s) for s in shapes),
             lambda *parts, axis=axis: torch.cat(parts, axis), dtypes=DTYPES,
+            large=name == "past the caches",
         )  # fmt: skip
         yield Case(
             "split", name, geometry, lambda draw, whole=whole: (draw(*whole),),
             lambda x, axis=axis, sizes=sizes: torch.split(x, sizes, axis), dtypes=DTYPES,
+            large=name == "past the caches",
         )  # fmt: skip
 
 

@@ -170,6 +170,10 @@ LARGE = {
     "32 per group uneven": geometry(
         (1, 64, 8, 10), (64, 32, 2, 3), (3, 1), (1, 0, 2, 1), (1, 2), groups=2
     ),
+    "16 per group, whole blocks": geometry((2, 48, 5, 14), (48, 16, 3, 3), 1, 1, groups=3),
+    "32 per group, two bands": geometry((2, 64, 19, 28), (64, 32, 3, 3), 1, 1, groups=2),
+    "16 per group 5x4": geometry((1, 32, 7, 14), (32, 16, 5, 4), 1, (2, 1, 1, 2), groups=2),
+    "32 per group stride 2": geometry((1, 64, 9, 27), (64, 32, 3, 3), 2, 1, groups=2),
     "4 per group many rows": geometry((1, 12, 67, 9), (12, 4, 5, 5), (1, 2), 2, groups=3),
     "prime sizes": geometry((3, 13, 17, 19), (11, 13, 3, 3), 1, 1),
     "past a tile": geometry((1, 67, 9, 8), (71, 67, 3, 3), 1, 1),
@@ -206,6 +210,8 @@ LARGE = {
     "blocks of images": geometry((131, 20, 3, 2), (29, 20, 3, 3), 1, 1),
     "blocks of a stem": geometry((3, 3, 21, 131), (33, 3, 7, 7), 2, 3),
     "blocks in groups": geometry((2, 36, 20, 21), (34, 18, 3, 3), (1, 2), 1, groups=2),
+    "shallow, filters in turn": geometry((2, 3, 7, 31), (80, 3, 3, 3), 1, 1),
+    "shallow, filters in turn, a tail": geometry((1, 5, 6, 29), (39, 5, 3, 3), (1, 2), 1),
     "dilated stem": geometry((2, 3, 19, 22), (17, 3, 3, 3), (1, 2), 2, 2),
     "wide stride over filter": geometry((2, 17, 31, 33), (15, 17, 1, 2), (3, 4), (0, 1)),
     "wide far taps": geometry((3, 17, 25, 26), (4, 17, 2, 2), 1, (3, 0), (20, 21)),
@@ -276,9 +282,21 @@ def _epilogue_cases():
         tiles = LARGE["3x3 many tiles"]
         draw = _epilogue(shape_of(tiles), "hardswish", *everything)
         yield case(primitive, "epilogue 3x3 many tiles", tiles, draw, exact=False, large=True)
+        whole = geometry((2, 80, 7, 31), (80, 80, 1, 3), 1, (0, 1))  # vectors both ways
+        for name, activation, parts in variants[:4]:
+            draw = _epilogue(shape_of(whole), activation, *parts)
+            yield case(primitive, f"epilogue whole {name}", whole, draw, large=True)
         depthwise = GEOMETRIES["depthwise"]
         draw = _epilogue(depthwise.x_shape, "relu", *everything)
         yield case(primitive, "epilogue depthwise", depthwise, draw)
+
+
+def _past_the_caches():
+    """Outputs too large for any cache, of shallow filters."""
+    g = geometry((2, 3, 228, 229), (64, 3, 3, 3), 1, 1)
+    draw = _epilogue(g.y_shape, "relu6", "bias")
+    for name, epilogue in (("", None), ("epilogue ", draw)):
+        yield case("conv2d_fprop", f"{name}past the caches", g, epilogue, large=True, slow=True)
 
 
 def _unread_nan():
@@ -304,5 +322,6 @@ CASES = [
         for name, g in SLOW.items()
     ),
     *_epilogue_cases(),
+    *_past_the_caches(),
     _unread_nan(),
 ]

@@ -93,3 +93,11 @@ CONCATS = {
     "goog.3a": (28, (64, 128, 32, 32)),
     "unet.skip": (128, (64, 64)),
 }
+
+# rows, columns, depth of linear layers; rows of None are the batch
+GEMMS: dict[str, tuple[int | None, int, int]] = {
+    "vgg.fc6": (None, 4096, 25088),
+    "vgg.fc7": (None, 4096, 4096),
+    "rn50.fc": (None, 1000, 2048),
+    "square.1024": (1024, 1024, 1024),
+}

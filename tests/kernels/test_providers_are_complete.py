@@ -1,5 +1,5 @@
-"""`with pycnn.using("native")` runs every primitive: no case of a floating dtype is refused by all
-of its kernels."""
+"""`with pycnn.using(provider)` runs every primitive: no case of a floating dtype is refused by all
+of the provider's kernels."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ import pytest
 import pycnn
 from pycnn import array, dispatch
 from pycnn.config import native_status
+from pycnn.kernels import mode
 
 from . import harness
 from .cases import CASES
 from .harness import Case
 
-pytestmark = pytest.mark.skipif(native_status()[0] is None, reason=native_status()[1])
-
+_WHY_NOT = {"native": native_status()[1], "triton": mode.why_not()}
+_PROVIDERS = [
+    pytest.param(name, marks=pytest.mark.skipif(bool(why), reason=str(why)))
+    for name, why in _WHY_NOT.items()
+]
 _FLOAT_CASES = [case for case in CASES if set(case.dtypes) & set(harness.FLOATS)]
 
 
+@pytest.mark.parametrize("provider", _PROVIDERS)
 @pytest.mark.parametrize("case", _FLOAT_CASES, ids=str)
-def test_some_native_kernel_takes_it(case: Case) -> None:
+def test_some_kernel_takes_it(case: Case, provider: str) -> None:
     entries = [
         e
         for e in dispatch.entries(case.primitive)
-        if e.provider == "native" and e.algorithm != "naive"
+        if e.provider == provider and e.algorithm != "naive"
     ]
     for dtype in set(case.dtypes) & set(harness.FLOATS):
         draw = harness.integer_problem if case.exact else harness.real_problem
@@ -35,6 +40,7 @@ def test_some_native_kernel_takes_it(case: Case) -> None:
         assert None in reasons, f"{dtype}: {reasons}"
 
 
+@pytest.mark.skipif(bool(_WHY_NOT["native"]), reason=str(_WHY_NOT["native"]))
 @pytest.mark.parametrize("name", ["resnet18", "xception", "vgg16", "lenet5"])
 def test_a_network_trains_on_native_kernels_alone(name: str) -> None:
     make = getattr(pycnn.models, name)

@@ -1,0 +1,75 @@
+"""What each configuration of the Triton kernels may cost, one file per version of Triton.
+
+    python -m tests.kernels.budgets --update
+
+compiles them all again and writes the file; a person reads the difference before committing it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+SLACK = 1.05
+KEPT = ("registers", "shared", "loop", "issue_ratio", "wide_accesses", "hgmma_columns")
+
+Rows = dict[str, dict[str, Any]]  # "<name> sm_<arch>" -> facts
+
+
+def file() -> Path:
+    from importlib.metadata import version
+
+    return FOLDER / f"triton-{version('triton')}.json"
+
+
+def load() -> Rows:
+    return json.loads(file().read_text()) if file().exists() else {}
+
+
+def compiled(*options: str) -> Rows:
+    """The facts of what `python -m pycnn.study.aot` compiles with these options."""
+    command = [sys.executable, "-m", "pycnn.study.aot", *options]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-4000:]
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    return {f"{row['name']} sm_{row['arch']}": row for row in rows}
+
+
+def faults(rows: Rows, budgets: Rows) -> list[str]:
+    """One line for each thing that is worse than its budget, or missing from it."""
+    found = []
+    for name, row in rows.items():
+        if "error" in row:
+            found.append(f"{name}: does not compile: {row['error'].splitlines()[-1]}")
+            continue
+        if row["spills"]:
+            found.append(f"{name}: spills {row['spills']} (on {row['layer']})")
+        budget = budgets.get(name)
+        if budget is None:
+            found.append(f"{name}: has no budget: python -m tests.kernels.budgets --update")
+            continue
+        for key in ("registers", "shared", "loop", "issue_ratio"):
+            if row[key] > budget[key] * SLACK:
+                found.append(f"{name}: {key} {row[key]}, budget {budget[key]}")
+        for key in ("wide_accesses", "hgmma_columns"):
+            if row[key] < budget[key] / SLACK:
+                found.append(f"{name}: {key} {row[key]}, budget at least {budget[key]}")
+    return found
+
+
+def update() -> None:
+    budgets = {}
+    for name, row in sorted(compiled().items()):
+        if "error" in row or row["spills"]:
+            print(f"{name}: {row.get('error', 'spills')}")
+            continue
+        budgets[name] = {key: row[key] for key in KEPT}
+    lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in budgets.items()]
+    temporary = file().with_suffix(".new")
+    temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    temporary.replace(file())
+    print(f"{len(budgets)} configurations in {file()}")

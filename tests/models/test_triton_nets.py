@@ -1,0 +1,57 @@
+"""Networks trained on interpreted Triton kernels alone: equal to the reference in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pycnn
+from pycnn import functional as F
+from pycnn.kernels import mode
+
+pytestmark = [
+    pytest.mark.skipif(mode.why_not() is not None, reason=str(mode.why_not())),
+    pytest.mark.skipif(mode.wanted() == mode.COMPILED, reason="kernels are compiled, for the GPU"),
+]
+
+# name -> (constructor's arguments, channels, size)
+NETS = {
+    "lenet5": ({}, 1, 32),
+    "resnet18": ({"width": 0.0625, "num_classes": 5}, 3, 32),
+    "xception": ({"width": 0.0625, "num_classes": 5}, 3, 32),
+}
+
+
+def step(name: str, provider: str) -> tuple[list[np.ndarray], set[str]]:
+    """The loss, every gradient and every parameter after one step of SGD; who ran."""
+    arguments, channels, size = NETS[name]
+    pycnn.manual_seed(3)
+    net = getattr(pycnn.models, name)(**arguments).double()
+    for module in net.modules():
+        if isinstance(module, pycnn.nn.Dropout):
+            module.p = 0.0
+    rng = np.random.default_rng(5)
+    x = pycnn.from_numpy(rng.standard_normal((2, channels, size, size)))
+    target = pycnn.from_numpy(rng.integers(0, 5, 2))
+    optimizer = pycnn.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    with pycnn.using(provider), pycnn.trace() as trace:
+        loss = F.cross_entropy(net(x), target)
+        loss.backward()
+        optimizer.step()
+    found = [loss.detach().numpy()]
+    for p in net.parameters():
+        assert p.grad is not None
+        found += [p.grad.numpy(), p.detach().numpy()]
+    return found, {record.provider for record in trace.records}
+
+
+@pytest.mark.parametrize(
+    "name", ["lenet5", *(pytest.param(n, marks=pytest.mark.slow) for n in NETS if n != "lenet5")]
+)
+def test_a_training_step(name):
+    got, ran = step(name, "triton")
+    assert ran <= {"triton", "array"}
+    expected, _ = step(name, "reference")
+    scale = max(np.linalg.norm(g) for g in expected)
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * 1e-6 * scale)
