@@ -150,7 +150,7 @@ def _patches(
     c = tl.expand_dims(channel, 1 - CHANNEL_AXIS)
     # output c sums over the EACH channels of the source from c * EACH on, or shares one with others
     x_at, w_at = (c // SHARE * EACH).to(tl.int64) * source_steps[1], c * (EACH * w_steps[0])
-    filters = ()
+    # the filters of one channel stay in registers, those of several are loaded in turn
     if EACH == 1:
         filters = _filters(w, w_at, c < channels, w_steps, taps(H) * taps(W), taps(W), ACC)
     for step in range(steps):

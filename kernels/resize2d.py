@@ -70,16 +70,21 @@ def _tile(
 
 
 @triton.jit
-def _tap(table, steps, i, t, inside):
-    """(the source of output i's tap t, its weight or None, whether it counts)"""
-    source = tl.load(table[0] + (i * steps[0] + t * steps[1]), mask=inside, other=0)
-    weight = None
-    if table[1] is not None:
-        weight = tl.load(table[1] + (i * steps[0] + t * steps[1]), mask=inside, other=0.0)
+def _source(table, steps, i, t, inside):
+    """(the source of output i's tap t, whether it counts)"""
+    at = i * steps[0] + t * steps[1]
+    source = tl.load(table[0] + at, mask=inside, other=0)
     if table[2] is not None:
-        valid = tl.load(table[2] + (i * steps[0] + t * steps[1]), mask=inside, other=0)
-        inside = inside & (valid != 0)
-    return source, weight, inside
+        inside = inside & (tl.load(table[2] + at, mask=inside, other=0) != 0)
+    return source, inside
+
+
+@triton.jit
+def _weighted(value, table, steps, i, t, inside):
+    """value times the weight of output i's tap t."""
+    if table[1] is not None:
+        value *= tl.load(table[1] + (i * steps[0] + t * steps[1]), mask=inside, other=0.0)
+    return value
 
 
 @triton.jit
@@ -94,18 +99,14 @@ def _direct(
     x += n * x_steps[0] + c * x_steps[1]
     total = tl.zeros(inside.shape, ACC)
     for t in tl.static_range(T):
-        h, a, h_counts = _tap(rows, rows_steps, p, t, p < height)
+        h, h_counts = _source(rows, rows_steps, p, t, p < height)
         line = tl.zeros(inside.shape, ACC)
         for u in tl.static_range(U):
-            w, b, w_counts = _tap(columns, columns_steps, q, u, q < width)
+            w, w_counts = _source(columns, columns_steps, q, u, q < width)
             there = inside & h_counts & w_counts
             value = tl.load(x + (h * x_steps[2] + w * x_steps[3]), mask=there, other=0).to(ACC)
-            if b is not None:
-                value *= b
-            line += value
-        if a is not None:
-            line *= a
-        total += line
+            line += _weighted(value, columns, columns_steps, q, u, q < width)
+        total += _weighted(line, rows, rows_steps, p, t, p < height)
     y += n * y_steps[0] + c * y_steps[1] + (p.to(tl.int64) * y_steps[2] + q * y_steps[3])
     tl.store(y, total.to(y.dtype.element_ty), mask=inside)
 
@@ -127,15 +128,13 @@ def _axis(
     total = tl.zeros(inside.shape, ACC)
     for t in range(taps):
         if ALONG_H:
-            source, weight, counts = _tap(table, table_steps, p, t, p < height)
-            at = source * x_steps[2]
+            source, counts = _source(table, table_steps, p, t, p < height)
+            value = tl.load(x + source * x_steps[2], mask=inside & counts, other=0).to(ACC)
+            total += _weighted(value, table, table_steps, p, t, p < height)
         else:
-            source, weight, counts = _tap(table, table_steps, q, t, q < width)
-            at = source * x_steps[3]
-        value = tl.load(x + at, mask=inside & counts, other=0).to(ACC)
-        if weight is not None:
-            value *= weight
-        total += value
+            source, counts = _source(table, table_steps, q, t, q < width)
+            value = tl.load(x + source * x_steps[3], mask=inside & counts, other=0).to(ACC)
+            total += _weighted(value, table, table_steps, q, t, q < width)
     y += n * y_steps[0] + c * y_steps[1] + (p.to(tl.int64) * y_steps[2] + q * y_steps[3])
     tl.store(y, total.to(y.dtype.element_ty), mask=inside)
 

@@ -76,14 +76,14 @@ MUTANTS = [
     ),
     Mutant(
         RESIZE,
-        "source, weight, counts = _tap(table, table_steps, p, t, p < height)",
-        "source, weight, counts = _tap(table, table_steps, p, 0, p < height)",
+        "source, counts = _source(table, table_steps, p, t, p < height)",
+        "source, counts = _source(table, table_steps, p, 0, p < height)",
         killer="resize2d_fprop-bilinear_antialiased",
     ),
     Mutant(
         RESIZE,
-        "inside = inside & (valid != 0)",
-        "inside = inside & (valid == 0)",
+        "mask=inside, other=0) != 0)",
+        "mask=inside, other=0) == 0)",
         killer="resize2d_dgrad-nearest_uneven",
     ),
 ]
