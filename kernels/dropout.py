@@ -98,8 +98,8 @@ def dropout_direct(
     launch(
         _direct, (triton.cdiv(rows, config.tiles["ROWS"]) * col_tiles,),
         out, x, key, strides(key)[0], *_numbers(geometry), rows, cols, col_tiles, sizes,
-        out_steps, x_steps, mask_steps, SHARED=_shared(mask_steps), AXES=len(sizes),
-        ACC=accumulator(x.dtype),
+        out_steps, x_steps, mask_steps,
+        SHARED=_shared(mask_steps), AXES=len(sizes), ACC=accumulator(x.dtype),
         INDEX=index_dtype(sizes, out_steps, x_steps), **config.tiles, **config.options,
     )  # fmt: skip
 

@@ -4,52 +4,51 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import array, random
 from ..array import Array
 from ..dispatch import run, run_array
 from ..dtypes import FLOATING
-from ..geometry import elementwise_geometry
+from ..geometry import dropout_geometry, elementwise_geometry
 from ..tensor import Function, Tensor
 from ._common import check_tensor, overwrite
 
 __all__ = ["dropout", "dropout1d", "dropout2d"]
 
-_MUL = elementwise_geometry("mul")
+_LOSE_ALL = elementwise_geometry("mul_scalar", (0.0,))
 
 
 class Dropout(Function):
     """y = x * mask, each mask element 0 with probability p, else 1 / (1 - p).
 
-    The mask spans the first `axes` axes of x, or all. With `overwrite` y is x's own memory."""
+    The mask spans the first `axes` axes of x, or all; it follows from a key of two numbers, which
+    is all that is kept of it. With `overwrite` y is x's own memory."""
 
     p: float
     axes: int | None = None
     overwrite = False
 
     def forward(self, x: Array) -> Array:
-        shape = (
-            x.shape if self.axes is None else (*x.shape[: self.axes], *(1,) * (x.ndim - self.axes))
-        )
-        mask = run_array("random", self.draw, array.empty_like(x, shape=shape))
-        self.retain(mask)
-        return run(
-            "elementwise", x, mask, out=x if self.overwrite else array.empty_like(x), geometry=_MUL
-        )
+        key = None if self.p == 1 else run_array("random", draw_key, x)
+        self.retain(key)
+        return self.drop(x, key, x if self.overwrite else array.empty_like(x))
 
-    def draw(self, mask: Array) -> Array:
-        """The mask, drawn on the host in logical order: the same numbers in every layout and on
-        every device."""
-        if self.p == 1:
-            mask[...] = 0
-            return mask
-        kept = random.generator().random(mask.shape, dtype="float32") >= self.p
-        mask[...] = array.to_device(kept, array.device_of(mask))
-        mask[mask != 0] = mask.dtype.type(1 / (1 - self.p))
-        return mask
+    def drop(self, x: Array, key: Array | None, out: Array) -> Array:
+        if key is None:
+            return run("elementwise", x, out=out, geometry=_LOSE_ALL)
+        geometry = dropout_geometry(self.p, x.ndim if self.axes is None else self.axes)
+        return run("dropout", x, key, out=out, geometry=geometry)
 
     def backward(self, dy: Array) -> Array:
-        (mask,) = self.retained
-        return run("elementwise", dy, mask, out=array.empty_like(dy), geometry=_MUL)
+        (key,) = self.retained
+        return self.drop(dy, key, array.empty_like(dy))
+
+
+def draw_key(x: Array) -> Array:
+    """(2,) int64 on x's device: a seed from the process's generator, and the offset 0."""
+    seed = random.generator().integers(-(2**63), 2**63, dtype="int64")
+    return array.to_device(np.array([seed, 0]), array.device_of(x))
 
 
 def _drop(input: Any, p: Any, training: bool, inplace: bool, axes: int | None, op: str) -> Tensor:

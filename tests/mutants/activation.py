@@ -8,7 +8,7 @@ REFERENCE = "pycnn/providers/reference/activation.py"
 ADD = "pycnn/providers/reference/add_activation.py"
 FUNCTIONAL = "pycnn/functional/activation.py"
 COMMON = "pycnn/functional/_common.py"
-DROPOUT = "pycnn/functional/dropout.py"
+DROPOUT = "pycnn/providers/reference/dropout.py"
 TESTS = "tests/functional/test_activation.py"
 KERNELS = "tests/kernels/test_kernels.py"
 
@@ -75,14 +75,14 @@ MUTANTS = [
     ),
     Mutant(
         DROPOUT,
-        "mask.dtype.type(1 / (1 - self.p))",
-        "mask.dtype.type(1 / self.p)",
+        "else 1 / (1 - p)",
+        "else 1 / p",
         killer="tests/functional/test_dropout.py::test_share_and_scale[0.1]",
     ),
     Mutant(
         DROPOUT,
-        "x.shape[: self.axes]",
-        "x.shape[: self.axes + 1]",
+        "x.shape[: geometry.axes]",
+        "x.shape[: geometry.axes + 1]",
         killer="tests/functional/test_dropout.py::test_whole_channels",
     ),
 ]
