@@ -45,7 +45,8 @@ void drop(py::handle x, py::handle key, py::handle out, py::handle axes, py::han
 
 void bind_dropout(py::module_& m) {
     m.def("dropout", &drop, py::arg("x"), py::arg("key"), py::arg("out"), py::arg("axes"),
-          py::arg("p"), "Fills out with x, each element of its first axes lost with probability p.");
+          py::arg("p"),
+          "Fills out with x, each element of its first axes lost with probability p.");
 }
 
 }  // namespace pycnn

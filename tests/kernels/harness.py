@@ -518,7 +518,9 @@ def parameters(
                 kernels(entry) if every_configuration else kernels(entry)[:1]
             ):
                 for dtype in dtypes_run:
-                    short = in_the_short_tier(test, case.primitive, case.name, kernel, dtype)
+                    short = in_the_short_tier(
+                        test, case.primitive, case.name, case.exact, kernel, dtype
+                    )
                     too_large = case.large and kernel.provider == "triton"
                     slow = case.slow or i > 0 or not short or too_large
                     marks = [pytest.mark.slow] if slow else []
