@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import pycnn
 from pycnn import array
 from pycnn.geometry import conv2d_geometry
 from pycnn.kernels import launch, mode, tuning, tuning_rows
@@ -117,6 +118,17 @@ def test_a_row_decides(gpu, folder, kernel):
 def test_a_row_of_something_else_does_not(gpu, folder, kernel, changed):
     write(tuning_rows.SHIPPED, row(**changed))
     assert choose(kernel) == LARGE
+
+
+def test_each_way_to_multiply_float32_has_its_rows(gpu, folder, kernel):
+    write(tuning_rows.SHIPPED, row(dtype="float32 tf32"), row(dtype="float16"))
+    assert choose(kernel, "float32") == LARGE
+    pycnn.set_float32_precision("tf32")
+    try:
+        assert choose(kernel, "float32") == choose(kernel, "float16") == SMALL
+        assert choose(kernel, "float64") == LARGE
+    finally:
+        pycnn.set_float32_precision("ieee")
 
 
 def test_a_row_cannot_choose_what_cannot_run(gpu, folder, kernel):
