@@ -48,13 +48,13 @@ def test_every_kernel_of_the_table_has_a_key_that_files_can_hold():
     from pycnn import dispatch
     from pycnn.study.problems import problems
 
-    seen = set()
+    seen: dict = {}
     entries = [e for e in dispatch.entries() if e.provider == "triton"]
     for problem in problems(1):
         for entry in (e for e in entries if e.primitive == problem.primitive):
-            if (entry, problem.geometry) in seen:
+            if seen.setdefault(entry, 0) == 3:  # a few calls show a key's form
                 continue
-            seen.add((entry, problem.geometry))
+            seen[entry] += 1
             inputs, out, epilogue = problem.allocate("float32")
             operands = tuple(array.describe(a) for a in inputs if a is not None)
             described = None if epilogue is None else epilogue.describe()
@@ -307,15 +307,15 @@ for i in range(6):
 def test_processes_write_at_once_and_lose_nothing(tmp_path):
     environment = os.environ | {"PYCNN_CACHE_DIR": str(tmp_path)}
     running = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(i)], env=environment) for i in range(3)
+        subprocess.Popen([sys.executable, "-c", WRITER, str(i)], env=environment) for i in range(2)
     ]
     path = tmp_path / "tuning-test-sm-90.json"
     while any(process.poll() is None for process in running):
         if path.exists():  # whole at every moment
             assert tuning_rows.problems(json.loads(path.read_text())) == []
         time.sleep(0.01)
-    assert [process.wait() for process in running] == [0, 0, 0]
-    assert len(json.loads(path.read_text())["rows"]) == 18
+    assert [process.wait() for process in running] == [0, 0]
+    assert len(json.loads(path.read_text())["rows"]) == 12
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".lock"]
 
 
