@@ -8,7 +8,12 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.gpu
+from pycnn import array
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(array.gpu_status() is not None, reason=str(array.gpu_status())),
+]
 
 READS = """
 import pycnn
