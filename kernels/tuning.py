@@ -29,6 +29,7 @@ from functools import lru_cache
 from typing import Any
 
 from .. import array
+from ..config import get_float32_precision
 from ..geometry.base import Geometry
 from . import launch, mode, tuning_rows
 from .tuning_rows import GPU
@@ -110,7 +111,7 @@ class Configurations:
     ) -> Config | None:
         """The configuration of the row for (gpu, dtype, key); None without a row, or where what it
         names is not shipped any more."""
-        named = tuning_rows.find(gpu, self.name, dtype, bucket(self.name, key))
+        named = tuning_rows.find(gpu, self.name, arithmetic(dtype), bucket(self.name, key))
         return next((c for c in fitting if str(c) == named), None) if named else None
 
 
@@ -219,6 +220,12 @@ def shipped_arch(arch: int) -> int:
 
 
 # --- keys -----------------------------------------------------------------------------------------
+
+
+def arithmetic(dtype: str) -> str:
+    """The dtype as a row spells it: "float32 tf32x3" where that is how float32 is multiplied."""
+    precision = get_float32_precision() if dtype == "float32" else "ieee"
+    return dtype if precision == "ieee" else f"{dtype} {precision}"
 
 
 @lru_cache(maxsize=65536)

@@ -183,6 +183,7 @@ def test_a_gpu_that_does_not_answer_is_one_sentence(cupy):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(array.gpu_status() is not None, reason=str(array.gpu_status()))
 def test_on_a_gpu():
     assert pycnn.cuda.device_count() >= 1
     assert pycnn.cuda.get_device_name() and pycnn.cuda.get_device_capability() >= (5, 0)

@@ -59,7 +59,7 @@ class Measured(NamedTuple):
             "source": tuning_rows.source_hash(kernel.partition(".")[0]),
             "gpu": gpu.name,
             "arch": gpu.word,
-            "dtype": self.asked.dtype,
+            "dtype": tuning.arithmetic(self.asked.dtype),
             "key": self.asked.bucket,
             "config": str(self.best),
             "microseconds": round(self.times[self.best], 3),
@@ -253,7 +253,14 @@ def first_call(
     gpu = None if tuning.is_forcing() else tuning.current_gpu()
     given = [a for a in operands if array.is_array(a)]
     outs = tuple(a for a in (out if isinstance(out, tuple) else (out,)) if array.is_array(a))
-    key = (label, gpu, geometry, *((a.shape, a.strides, a.dtype.name) for a in (*given, *outs)))
+    precision = tuning.arithmetic("float32")
+    key = (
+        label,
+        gpu,
+        geometry,
+        precision,
+        *((a.shape, a.strides, a.dtype.name) for a in (*given, *outs)),
+    )
     if gpu is None or key in _settled:
         return
     if any(array.shares_memory(a, out) for a in given for out in outs):

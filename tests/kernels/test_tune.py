@@ -184,6 +184,30 @@ def test_what_cannot_be_measured_warns_once(gpu, three, unsettled):
     assert not tuning_rows.cache_file(HOPPER).exists()
 
 
+@pytest.mark.skipif(mode.settle() != mode.INTERPRETED, reason="kernels are compiled here")
+def test_a_kernels_first_call_is_measured_where_that_is_asked(monkeypatch, tmp_path, unsettled):
+    """From a user's call to the row, with a kernel that is interpreted and a clock that is not."""
+    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(tuning, "current_gpu", lambda: None if launch.is_recording() else HOPPER)
+    times = iter(range(1000, 0, -1))
+    monkeypatch.setattr(tune, "GPUClock", lambda: lambda run: run() or next(times))
+    a = pycnn.randn(20, 30)
+    with pycnn.using("triton"):
+        before = a @ a.T
+        assert not list(tmp_path.iterdir())
+        monkeypatch.setenv("PYCNN_AUTOTUNE", "1")
+        tuning_rows.forget()
+        after = a @ a.T
+        (stored,) = tuning_rows.read(tuning_rows.cache_file(HOPPER))
+        left = next(times)
+        np.testing.assert_array_equal((a @ a.T).numpy(), after.numpy())
+    np.testing.assert_allclose(before.numpy(), after.numpy(), rtol=1e-5, atol=1e-5)
+    assert left == next(times) + 1  # the second call was not measured
+    assert stored["kernel"].startswith("gemm.") and stored["call"].startswith("gemm/")
+    assert tuning_rows.is_current(stored) and stored["config"] != stored["analytic"]
+    tuning_rows.forget()
+
+
 def test_tuning_leaves_out_what_has_a_row(gpu, three):
     machine = Machine(three, {SMALL: 5, LARGE: 3, HUGE: 4})
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import pycnn
 from pycnn import array
 from pycnn.geometry import conv2d_geometry
 from pycnn.kernels import launch, mode, tuning, tuning_rows
@@ -47,13 +48,13 @@ def test_every_kernel_of_the_table_has_a_key_that_files_can_hold():
     from pycnn import dispatch
     from pycnn.study.problems import problems
 
-    seen = set()
+    seen: dict = {}
     entries = [e for e in dispatch.entries() if e.provider == "triton"]
     for problem in problems(1):
         for entry in (e for e in entries if e.primitive == problem.primitive):
-            if (entry, problem.geometry) in seen:
+            if seen.setdefault(entry, 0) == 3:  # a few calls show a key's form
                 continue
-            seen.add((entry, problem.geometry))
+            seen[entry] += 1
             inputs, out, epilogue = problem.allocate("float32")
             operands = tuple(array.describe(a) for a in inputs if a is not None)
             described = None if epilogue is None else epilogue.describe()
@@ -117,6 +118,17 @@ def test_a_row_decides(gpu, folder, kernel):
 def test_a_row_of_something_else_does_not(gpu, folder, kernel, changed):
     write(tuning_rows.SHIPPED, row(**changed))
     assert choose(kernel) == LARGE
+
+
+def test_each_way_to_multiply_float32_has_its_rows(gpu, folder, kernel):
+    write(tuning_rows.SHIPPED, row(dtype="float32 tf32"), row(dtype="float16"))
+    assert choose(kernel, "float32") == LARGE
+    pycnn.set_float32_precision("tf32")
+    try:
+        assert choose(kernel, "float32") == choose(kernel, "float16") == SMALL
+        assert choose(kernel, "float64") == LARGE
+    finally:
+        pycnn.set_float32_precision("ieee")
 
 
 def test_a_row_cannot_choose_what_cannot_run(gpu, folder, kernel):
@@ -295,15 +307,15 @@ for i in range(6):
 def test_processes_write_at_once_and_lose_nothing(tmp_path):
     environment = os.environ | {"PYCNN_CACHE_DIR": str(tmp_path)}
     running = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(i)], env=environment) for i in range(3)
+        subprocess.Popen([sys.executable, "-c", WRITER, str(i)], env=environment) for i in range(2)
     ]
     path = tmp_path / "tuning-test-sm-90.json"
     while any(process.poll() is None for process in running):
         if path.exists():  # whole at every moment
             assert tuning_rows.problems(json.loads(path.read_text())) == []
         time.sleep(0.01)
-    assert [process.wait() for process in running] == [0, 0, 0]
-    assert len(json.loads(path.read_text())["rows"]) == 18
+    assert [process.wait() for process in running] == [0, 0]
+    assert len(json.loads(path.read_text())["rows"]) == 12
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".lock"]
 
 
