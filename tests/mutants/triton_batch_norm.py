@@ -19,7 +19,7 @@ MUTANTS = [
         SUMS,
         "deviation = tl.where(inside, value - mean, 0.0)",
         "deviation = value - mean",
-        killer="batch_norm_stats-odd_planes",
+        killer="batch_norm_stats-more_than_a_block",
     ),
     Mutant(
         SUMS,
