@@ -221,5 +221,5 @@ def _time(w: Walk, p: Plan) -> float:
     bytes_of_tile = sum(elements * (b + 64 / w.run(i, p.config)) for i, b in enumerate(w.itemsizes))
     programs = p.channel_tiles * p.slabs
     waves = triton.cdiv(programs, PROGRAMS)
-    waiting = waves * (p.tiles_each * 2048 + 4096) + 64 * programs
+    waiting = waves * (p.tiles_each * 2048 + 4096) + 96 * programs
     return waiting + programs * p.tiles_each * bytes_of_tile / PROGRAMS

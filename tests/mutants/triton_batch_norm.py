@@ -24,7 +24,7 @@ MUTANTS = [
     Mutant(
         SUMS,
         "(1.0 / (tile - first + 1).to(ACC))",
-        "(1.0 / (tile + 1).to(ACC))",
+        "(1.0 / (tile - first + 2).to(ACC))",
         killer="batch_norm_stats-rows_in_several_blocks",
     ),
     Mutant(
