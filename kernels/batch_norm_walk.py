@@ -208,8 +208,9 @@ def _cut(w: Walk, config: Config, least_tiles: int) -> Plan:
     channel_tiles = triton.cdiv(w.channels, config.tiles["CHANNELS"])
     tiles = triton.cdiv(w.pixels, config.tiles["PIXELS"])
     wanted = max(PROGRAMS // max(channel_tiles, 1), 1)
-    tiles_each = max(triton.cdiv(tiles, wanted), least_tiles)
-    return Plan(w, config, channel_tiles, tiles, tiles_each, max(triton.cdiv(tiles, tiles_each), 1))
+    tiles_each = max(triton.cdiv(tiles, wanted), min(least_tiles, tiles))
+    slabs = triton.cdiv(tiles, tiles_each) if tiles else 1  # one, to write the sums of nothing
+    return Plan(w, config, channel_tiles, tiles, tiles_each, slabs)
 
 
 def _time(w: Walk, p: Plan) -> float:
@@ -220,5 +221,5 @@ def _time(w: Walk, p: Plan) -> float:
     bytes_of_tile = sum(elements * (b + 64 / w.run(i, p.config)) for i, b in enumerate(w.itemsizes))
     programs = p.channel_tiles * p.slabs
     waves = triton.cdiv(programs, PROGRAMS)
-    waiting = waves * (p.tiles_each * 2048 + 4096) + 16 * programs
+    waiting = waves * (p.tiles_each * 2048 + 4096) + 96 * programs
     return waiting + programs * p.tiles_each * bytes_of_tile / PROGRAMS

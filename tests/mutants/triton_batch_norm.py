@@ -19,12 +19,12 @@ MUTANTS = [
         SUMS,
         "deviation = tl.where(inside, value - mean, 0.0)",
         "deviation = value - mean",
-        killer="batch_norm_stats-odd_planes",
+        killer="batch_norm_stats-more_than_a_block",
     ),
     Mutant(
         SUMS,
         "(1.0 / (tile - first + 1).to(ACC))",
-        "(1.0 / (tile + 1).to(ACC))",
+        "(1.0 / (tile - first + 2).to(ACC))",
         killer="batch_norm_stats-rows_in_several_blocks",
     ),
     Mutant(
