@@ -87,7 +87,8 @@ class Configurations:
         name = str(dtype)
         chosen = _local.forced.get(self.name)
         if chosen is None:
-            fitting = self.fitting(name, None if gpu is None else shipped_arch(gpu.arch))
+            arch = _local.arch if gpu is None else gpu.arch
+            fitting = self.fitting(name, None if arch is None else shipped_arch(arch))
             if gpu is not None and setting != OFF:
                 chosen = self.measured(gpu, name, key, fitting)
                 if chosen is not None and math.isinf(cost(chosen)):
@@ -147,9 +148,20 @@ class _Local(threading.local):
         self.forced: dict[str, Config] = {}
         self.consulted: list[str] | None = None
         self.asked: list[Asked] | None = None
+        self.arch: int | None = None
 
 
 _local = _Local()
+
+
+@contextmanager
+def choosing_for(arch: int) -> Iterator[None]:
+    """Inside, where there is no GPU, configurations are chosen for sm_`arch`."""
+    before, _local.arch = _local.arch, arch
+    try:
+        yield
+    finally:
+        _local.arch = before
 
 
 @contextmanager

@@ -73,7 +73,8 @@ def compilations(
 
             def run(entry: Any = entry, call: Any = (problem, inputs, out, epilogue)) -> Any:
                 problem, inputs, out, epilogue = call
-                return _record(entry, problem.geometry, inputs, out, epilogue)
+                with tuning.choosing_for(arch):
+                    return _record(entry, problem.geometry, inputs, out, epilogue)
 
             launched, consulted = run()
             for name in consulted:
