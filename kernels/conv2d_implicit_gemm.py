@@ -22,6 +22,7 @@ Source     Chetlur et al. 2014, arXiv:1410.0759, section 3
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -243,6 +244,7 @@ TILES = (
 IMPLICIT_GEMM = Configurations("conv2d_implicit_gemm.implicit_gemm", *TILES)
 
 _MULTIPLY_ADDS = {"float32": 128, "float64": 128}  # per cycle and SM; the halves' 2048
+_FLAT_TILE = 64 * 32  # a larger tile's offsets, one for each element, do not fit the registers
 _SMS, _L2_BYTES, _PROLOGUE = 132, 64, 1000  # of an H100; bytes per cycle and SM; cycles
 
 
@@ -290,7 +292,9 @@ def plan(
     x `cols` over R x S `taps` of `channels`."""
 
     def cost(config: Config) -> float:
-        steps, _ = depth_walk(config, taps, channels)
+        steps, walk = depth_walk(config, taps, channels)
+        if walk["FLAT"] and config.tiles["BLOCK_ROWS"] * config.tiles["BLOCK_COLS"] > _FLAT_TILE:
+            return math.inf
         return estimated_cycles(config, dtype, groups, rows, cols, steps)
 
     config = configs.choose(dtype, key, cost)

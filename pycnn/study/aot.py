@@ -10,6 +10,7 @@ in its compiling mode: run it in a process of its own,
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -76,22 +77,24 @@ def compilations(
                 with tuning.choosing_for(arch):
                     return _record(entry, problem.geometry, inputs, out, epilogue)
 
-            launched, consulted = run()
-            for name in consulted:
-                for config in tuning.REGISTRY[name].fitting(dtype, arch) if every else ():
+            launched, asked = run()
+            for choice in asked if every else ():
+                for config in choice.kernel.fitting(dtype, arch):
+                    if math.isinf(choice.cost(config)):  # not for this call
+                        continue
+                    name = choice.kernel.name
                     with tuning.forcing(name, config):
                         yield from _fresh(run()[0], seen, dtype, problem.layer, name, config)
-            first = {name: tuning.REGISTRY[name] for name in consulted}
-            if not every or not first:
+            if not every or not asked:
                 yield from _fresh(launched, seen, dtype, problem.layer, "", None)
 
 
 def _record(entry: Any, geometry: Any, inputs: Any, out: Any, epilogue: Any) -> Any:
     from ..kernels import launch, tuning
 
-    with launch.recording() as launches, tuning.consulting() as names:
+    with launch.recording() as launches, tuning.asking() as asked:
         entry.function(*inputs, out=out, geometry=geometry, epilogue=epilogue)
-    return list(launches), list(dict.fromkeys(names))
+    return list(launches), list(asked)
 
 
 def _fresh(
@@ -108,8 +111,13 @@ def _fresh(
         where = what.kernel.__module__.rpartition(".")[2]
         key = f"{where}.{what.kernel.__name__.lstrip('_')} {dtype} {tiles} warps={what.num_warps} "
         key += f"stages={what.num_stages}"
-        if key not in seen:
-            seen.add(key)
+        # of a configuration the first layer that runs it with the same flags stands for the others
+        flags = [f"{k}={v}" for k, v in constants.items() if v in ("True", "False")]
+        met = f"{where}.{what.kernel.__name__} {name} {config} {flags}"
+        if config is None:
+            met = key
+        if met not in seen and key not in seen:
+            seen.update((met, key))
             yield Shipped(key, layer, what)
 
 

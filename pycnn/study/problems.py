@@ -22,6 +22,7 @@ from ..geometry import (
     conv2d_geometry,
     conv_transpose2d_geometry,
     cross_entropy_geometry,
+    dropout_geometry,
     elementwise_geometry,
     gemm_geometry,
     pool2d_geometry,
@@ -242,6 +243,10 @@ def _others(batch: int) -> Iterator[Problem]:
             kept = tuple(size for i, size in enumerate(shape) if i not in axes)
             label = f"{op} over {axes} of 56x256"
             yield _plain("reduce", label, reduce_geometry(op, axes), [shape], kept)
+    yield Problem(
+        "dropout", "56x256", dropout_geometry(0.5, 4),
+        lambda make: ((make(shape), make((2,), "int64")), make(shape), None),
+    )  # fmt: skip
     norm = LocalResponseNormGeometry(5, 1e-4, 0.75, 2.0)
     alexnet = layers.Plane(55, 96)
     yield _simple("local_response_norm_fprop", "alexnet.55", norm, 1, batch, alexnet)
