@@ -13,9 +13,10 @@ cases; or several words, an expression for pytest's -k on those two tests; or py
 beginning with "tests/" (a node id, or a file and -k ...).
 
 A mutant is applied to a temporary copy of the tree, never to the tree itself; its killer runs on
-that copy: with PYCNN_PROVIDER=reference, or, where the fault is in C++, on the native kernels,
-compiled for the baseline instruction set. It is killed if a test fails; a killer that selects no
-test, or a mutant that cannot be imported or compiled, is an error.
+that copy: with PYCNN_PROVIDER=reference; where the fault is in C++, on the native kernels, compiled
+for the baseline instruction set; where it is in kernels/, on the interpreted kernels. It is killed
+if a test fails; a killer that selects no test, or a mutant that cannot be imported or compiled, is
+an error.
 `python -m tests.mutants [words]` prints the verdicts as a table.
 """
 
@@ -63,6 +64,11 @@ class Mutant:
         """Whether it has to be compiled."""
         return self.file.startswith("csrc/")
 
+    @property
+    def interpreted(self) -> bool:
+        """Whether it is a fault in a Triton kernel."""
+        return self.file.startswith("kernels/")
+
     def pytest_arguments(self) -> tuple[list[str], dict[str, str]]:
         """(arguments, environment) of the killer."""
         environment = {} if self.native else {"PYCNN_PROVIDER": "reference"}
@@ -72,8 +78,9 @@ class Mutant:
         if one_case:
             environment["PYCNN_TEST_CASES"] = self.killer
         expression = [] if one_case else [self.killer]
-        if self.native:
-            expression = [f"({self.killer}) and native" if expression else "native"]
+        provider = "native" if self.native else "triton" if self.interpreted else ""
+        if provider:
+            expression = [f"({self.killer}) and {provider}" if expression else provider]
         names = ["test_exact", "test_oracle"]
         if self.every_layout:
             names += [f"{name}_in_every_layout" for name in names]

@@ -17,7 +17,7 @@ MUTANTS = [
     Mutant(SUMS, "end = count * (part + 1) / parts", "end = count * part / parts",
            "batch_norm_stats-"),
     Mutant(LAYOUT, "rows % times * C", "rows % times", "batch_norm_apply-"),
-    Mutant(APPLY, "p.slope[c] / static_cast<A>(count) * p.scale[c]",
+    Mutant(APPLY, "p.slope[c] / static_cast<A>(count) * invstd[c]",
            "p.slope[c] / static_cast<A>(count)", "batch_norm_dgrad-odd_planes"),
     Mutant(LRN, "window_sum(ratios.data() + at, g.after, g.before",
            "window_sum(ratios.data() + at, g.before, g.after",

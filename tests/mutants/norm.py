@@ -55,7 +55,7 @@ MUTANTS = [
     Mutant(
         FUNCTIONAL,
         "dy = activation_gradient(dy, y, self.activation)",
-        "",
+        "dy = dy",
         killer=f"{TESTS}::test_activation_and_residual",
     ),
     Mutant(
