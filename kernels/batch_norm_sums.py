@@ -47,7 +47,7 @@ from .strided import offset, strides
 
 STATS = tiles("batch_norm_sums.stats")
 REDUCE = tiles("batch_norm_sums.reduce")
-_MERGED = 4096  # elements of the tile that merges slabs
+_MERGED = 2048  # elements of the tile that merges slabs
 _NAIVE_CHANNELS = 64
 
 

@@ -13,6 +13,7 @@ slab of pixels, `tiles_each` tiles in a row, so that what belongs to its channel
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import triton
@@ -125,17 +126,17 @@ class Walk(NamedTuple):
         pairs = zip(self.channel_steps, self.pixel_steps, strict=True)
         return tuple(step for pair in pairs for step in pair)
 
-    def grains(self) -> dict[str, int]:
-        """The largest groups, up to 16, of neighbours that every array starts at a multiple of
-        their size and that no edge cuts."""
+    def grains(self, tiles: Mapping[str, int]) -> dict[str, int]:
+        """The largest groups, up to 16 and within a tile, of neighbours that every array starts at
+        a multiple of their size and that no edge cuts."""
         along_c = [step for steps in self.pixel_steps for step in steps]
         along_p = [step for steps in self.pixel_steps for step in steps[:-1]]
         along_p += self.channel_steps if self.channels > 1 else ()
         grain_c = grain_p = 1
         if all(step == 1 for step in self.channel_steps):
-            grain_c = math.gcd(16, self.channels, *along_c)
+            grain_c = math.gcd(16, self.channels, tiles["CHANNELS"], *along_c)
         elif all(steps[-1] == 1 for steps in self.pixel_steps):
-            grain_p = math.gcd(16, self.sizes[-1], *along_p)
+            grain_p = math.gcd(16, self.sizes[-1], tiles["PIXELS"], *along_p)
         return {"GRAIN_C": grain_c, "GRAIN_P": grain_p}
 
     def run(self, i: int, config: Config) -> int:
@@ -187,7 +188,8 @@ class Plan(NamedTuple):
         w = self.walk
         launch(
             kernel, (self.channel_tiles * self.slabs,), *arguments, AXES=len(w.sizes), ACC=w.acc,
-            INDEX=w.index, **w.grains(), **constants, **self.config.tiles, **self.config.options,
+            INDEX=w.index, **w.grains(self.config.tiles), **constants, **self.config.tiles,
+            **self.config.options,
         )  # fmt: skip
 
 
