@@ -91,7 +91,7 @@ WGRAD = Configurations(
     _patch(2, 2, 16, 32, dtypes=WHOLE),
     _patch(4, 1, 256, 1),
     _patch(2, 2, 32, 8),
-    _patch(2, 2, 16, 16, 1),
+    _patch(2, 2, 16, 8, 1),
 )
 
 

@@ -56,7 +56,7 @@ PRODUCT = Configurations(
 WGRAD = Configurations(
     "conv2d_grouped.wgrad",
     _tile(64, 32, 4),
-    _tile(64, 64, 4),
+    _tile(64, 64, 8),
     _tile(64, 16, 4),
     _tile(16, 16, 1, 2),
 )

@@ -86,8 +86,12 @@ def tile_cost(
 ) -> float:
     """The cycles a batch of (rows x depth) times (depth x cols) takes: the waves of tiles, times
     a tile's multiply-adds or, where that is longer, its traffic with L2. `crowded`: the sums share
-    the registers with more than addresses when they are stored."""
+    the registers with more than addresses when they are stored. Rows that are no multiple of eight
+    numbers long are loaded one number at a time, for which a large tile has too few registers."""
     if crowded and config.tiles == LARGE:
+        return math.inf
+    size = config.tiles["BLOCK_ROWS"] * config.tiles["BLOCK_COLS"]
+    if depth % 8 and dtype.itemsize == 2 and size > 64 * 64:
         return math.inf
     tile_rows, tile_cols, step = (
         config.tiles[name] for name in ("BLOCK_ROWS", "BLOCK_COLS", "BLOCK_DEPTH")
