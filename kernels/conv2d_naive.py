@@ -29,7 +29,7 @@ from .launch import launch
 from .numbers import accumulator
 from .strided import strides
 
-_BLOCK = 1024
+_BLOCK = 256
 
 
 @triton.jit

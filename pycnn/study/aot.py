@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from .sass import Facts, facts
 
 DTYPES = ("float16", "float32", "float64")
+COMPOSED = {"conv2d_im2col"}  # columns, then a product: kernels of two other files
 
 
 class Shipped(NamedTuple):
@@ -38,30 +39,30 @@ def compile_mode() -> None:
 
 
 def stems() -> list[str]:
-    """The stems of the kernels that are registered."""
+    """The stems of the kernels that are registered, but for those composed of others' kernels."""
     from .. import dispatch
 
-    return sorted(
-        {getattr(e.function, "stem", "") for e in dispatch.entries() if e.provider == "triton"}
-    )
+    found = {getattr(e.function, "stem", "") for e in dispatch.entries() if e.provider == "triton"}
+    return sorted(found - COMPOSED)
 
 
 def compilations(
     stem: str, dtype: str, every: bool = True, arch: int = 90, batch: int = 32
 ) -> Iterator[Shipped]:
     """What the kernels of kernels/<stem>.py compile for the named layers in `dtype`: every
-    configuration shipped for `arch`, or, without `every`, the one that each call would choose
-    first."""
+    configuration shipped for `arch`, on the layer that it is best at, or, without `every`, what
+    each layer would run."""
     from .. import array, dispatch
     from ..kernels import tuning
     from .problems import problems
 
-    seen: set[str] = set()
     entries = [
         e
         for e in dispatch.entries()
         if e.provider == "triton" and getattr(e.function, "stem", None) == stem
     ]
+    chosen: dict[str, Shipped] = {}
+    near: dict[tuple[str, str], tuple[float, Shipped]] = {}
     for problem in problems(batch):
         for entry in entries:
             if entry.primitive != problem.primitive:
@@ -71,36 +72,60 @@ def compilations(
             described = None if epilogue is None else epilogue.describe()
             if entry.refuses(problem.geometry, operands, described) is not None:
                 continue
-
-            def run(entry: Any = entry, call: Any = (problem, inputs, out, epilogue)) -> Any:
-                problem, inputs, out, epilogue = call
-                with tuning.choosing_for(arch):
-                    return _record(entry, problem.geometry, inputs, out, epilogue)
-
-            launched, asked = run()
-            for choice in asked if every else ():
-                for config in choice.kernel.fitting(dtype, arch):
-                    if math.isinf(choice.cost(config)):  # not for this call
-                        continue
-                    name = choice.kernel.name
-                    with tuning.forcing(name, config):
-                        yield from _fresh(run()[0], seen, dtype, problem.layer, name, config)
+            call = (entry, problem.geometry, inputs, out, epilogue, arch)
+            launched, asked = _record(*call)
             if not every or not asked:
-                yield from _fresh(launched, seen, dtype, problem.layer, "", None)
+                for shipped, _ in _named(launched, dtype, problem.layer):
+                    chosen.setdefault(shipped.name, shipped)
+                continue
+            for choice in asked:
+                least = choice.cost(choice.chosen)
+                for config in choice.kernel.fitting(dtype, arch):
+                    cost = choice.cost(config)
+                    if math.isinf(cost):  # not for this call
+                        continue
+                    with tuning.forcing(choice.kernel.name, config):
+                        launched, _ = _record(*call)
+                    ratio = cost / least if least > 0 else 1.0
+                    for shipped, flags in _named(launched, dtype, problem.layer):
+                        key = f"{choice.kernel.name} {config}", flags
+                        if key not in near or ratio < near[key][0]:
+                            near[key] = ratio, shipped
+    yield from chosen.values()
+    yield from _likely(near)
 
 
-def _record(entry: Any, geometry: Any, inputs: Any, out: Any, epilogue: Any) -> Any:
+_LIKELY = 1.5  # times the least estimated cost: what a layer may come to run
+
+
+def _likely(near: dict[tuple[str, str], tuple[float, Shipped]]) -> Iterator[Shipped]:
+    """Of each configuration, for each set of flags, the launch it is best at: those that a layer
+    may come to run, and one at least."""
+    by_config: dict[str, list[tuple[float, Shipped]]] = {}
+    for (config, _), found in near.items():
+        by_config.setdefault(config, []).append(found)
+    seen = set()
+    for group in by_config.values():
+        group.sort(key=lambda found: found[0])
+        for i, (ratio, shipped) in enumerate(group):
+            if (i == 0 or ratio <= _LIKELY) and shipped.name not in seen:
+                seen.add(shipped.name)
+                yield shipped
+
+
+def _record(
+    entry: Any, geometry: Any, inputs: Any, out: Any, epilogue: Any, arch: int
+) -> tuple[list[Any], list[Any]]:
+    """(the launches of a call, what it asked of choose()), on an sm_`arch`; nothing runs."""
     from ..kernels import launch, tuning
 
-    with launch.recording() as launches, tuning.asking() as asked:
+    with tuning.choosing_for(arch), launch.recording() as launches, tuning.asking() as asked:
         entry.function(*inputs, out=out, geometry=geometry, epilogue=epilogue)
     return list(launches), list(asked)
 
 
-def _fresh(
-    launches: list[Any], seen: set[str], dtype: str, layer: str, name: str, config: Any
-) -> Iterator[Shipped]:
-    """The launches not met before: one for each kernel, set of constants and configuration."""
+def _named(launches: list[Any], dtype: str, layer: str) -> Iterator[tuple[Shipped, str]]:
+    """(launch with its name, kernel and flags) for each launch."""
     for what in launches:
         constants = {
             what.kernel.arg_names[path[0]]: _word(value)
@@ -109,16 +134,10 @@ def _fresh(
         }
         tiles = " ".join(f"{key}={value}" for key, value in constants.items())
         where = what.kernel.__module__.rpartition(".")[2]
-        key = f"{where}.{what.kernel.__name__.lstrip('_')} {dtype} {tiles} warps={what.num_warps} "
-        key += f"stages={what.num_stages}"
-        # of a configuration the first layer that runs it with the same flags stands for the others
-        flags = [f"{k}={v}" for k, v in constants.items() if v in ("True", "False")]
-        met = f"{where}.{what.kernel.__name__} {name} {config} {flags}"
-        if config is None:
-            met = key
-        if met not in seen and key not in seen:
-            seen.update((met, key))
-            yield Shipped(key, layer, what)
+        kernel = f"{where}.{what.kernel.__name__.lstrip('_')}"
+        name = f"{kernel} {dtype} {tiles} warps={what.num_warps} stages={what.num_stages}"
+        flags = [f"{key}={value}" for key, value in constants.items() if value in ("True", "False")]
+        yield Shipped(name, layer, what), f"{kernel} {flags}"
 
 
 def _word(value: Any) -> str:
