@@ -232,8 +232,8 @@ TILES = (
     Config(tile(128, 256, 64), 8, 3, dtypes=HALVES),
     Config(tile(128, 128, 64), 4, 3, archs=(90,), dtypes=HALVES),
     Config(tile(128, 128, 64), 8, 3, archs=(80,), dtypes=HALVES),
-    Config(tile(256, 64, 64, swap=True), 4, 3, archs=(90,), dtypes=HALVES),
-    Config(tile(128, 64, 64), 4, 3, archs=(80,), dtypes=HALVES),
+    Config(tile(256, 64, 64, swap=True), 8, 3, archs=(90,), dtypes=HALVES),
+    Config(tile(128, 64, 64), 8, 3, archs=(80,), dtypes=HALVES),
     Config(tile(64, 32, 32), 4, 3, dtypes=HALVES),
     Config(tile(128, 128, 16), 8, 3, dtypes=SINGLE),
     Config(tile(64, 64, 32), 4, 3, dtypes=SINGLE),
@@ -244,7 +244,7 @@ TILES = (
 IMPLICIT_GEMM = Configurations("conv2d_implicit_gemm.implicit_gemm", *TILES)
 
 _MULTIPLY_ADDS = {"float32": 128, "float64": 128}  # per cycle and SM; the halves' 2048
-_FLAT_TILE = 64 * 32  # a larger tile's offsets, one for each element, do not fit the registers
+_FLAT_TILE = 64 * 32  # larger ones, read number by number, do not fit the registers
 _SMS, _L2_BYTES, _PROLOGUE = 132, 64, 1000  # of an H100; bytes per cycle and SM; cycles
 
 
@@ -293,7 +293,8 @@ def plan(
 
     def cost(config: Config) -> float:
         steps, walk = depth_walk(config, taps, channels)
-        if walk["FLAT"] and config.tiles["BLOCK_ROWS"] * config.tiles["BLOCK_COLS"] > _FLAT_TILE:
+        size = config.tiles["BLOCK_ROWS"] * config.tiles["BLOCK_COLS"]
+        if (walk["FLAT"] or cols % 8) and size > _FLAT_TILE:
             return math.inf
         return estimated_cycles(config, dtype, groups, rows, cols, steps)
 

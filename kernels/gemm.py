@@ -49,11 +49,13 @@ def tile_config(
 
 
 LARGE = {"BLOCK_ROWS": 128, "BLOCK_COLS": 256, "BLOCK_DEPTH": 64}
+MIDDLE = {"BLOCK_ROWS": 64, "BLOCK_COLS": 128, "BLOCK_DEPTH": 64}
 TILES = (
     # an A100 has too few registers for it
     Config(LARGE, 8, 3, archs=(90,), dtypes=HALVES),
     tile_config(128, 128, 64, 8, 3, *HALVES),
-    tile_config(64, 128, 64, 4, 4, *HALVES),
+    Config(MIDDLE, 4, 4, archs=(90,), dtypes=HALVES),
+    Config(MIDDLE, 8, 3, archs=(80,), dtypes=HALVES),
     tile_config(64, 64, 64, 4, 4, *HALVES),
     tile_config(128, 128, 32, 8, 3, "float32"),
     tile_config(64, 64, 16, 4, 3, "float32"),

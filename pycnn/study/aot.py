@@ -157,18 +157,18 @@ def main(arguments: list[str] | None = None) -> None:
     import click
 
     @click.command()
-    @click.option("--kernel", "stem", help="A kernel's file name; all of them by default.")
+    @click.option("--kernel", "some", multiple=True, help="A kernel's file name; by default all.")
     @click.option("--arch", "archs", type=int, multiple=True, default=(80, 90))
     @click.option("--dtype", "dtypes", multiple=True, default=DTYPES)
     @click.option("--every/--first", default=True, help="Every configuration, or one per call.")
     @click.option("--limit", type=int, help="Stop after so many of each dtype and arch.")
     def run(
-        stem: str | None, archs: tuple[int, ...], dtypes: tuple[str, ...], every: bool,
+        some: tuple[str, ...], archs: tuple[int, ...], dtypes: tuple[str, ...], every: bool,
         limit: int | None,
     ) -> None:  # fmt: skip
         """Compile and print one JSON object a line: name, arch, layer, and the facts."""
         compile_mode()
-        for one in [stem] if stem else stems():
+        for one in some or stems():
             for dtype in dtypes:
                 for arch in archs:
                     found = compilations(one, dtype, every, arch)

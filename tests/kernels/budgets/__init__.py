@@ -1,8 +1,8 @@
 """What each configuration of the Triton kernels may cost, one file per version of Triton.
 
-    python -m tests.kernels.budgets --update
+    python -m tests.kernels.budgets --update [stem ...]
 
-compiles them all again and writes the file; a person reads the difference before committing it.
+compiles them again and writes the file; a person reads the difference before committing it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def faults(rows: Rows, budgets: Rows) -> list[str]:
         if "error" in row:
             found.append(f"{name}: does not compile: {row['error'].splitlines()[-1]}")
             continue
-        if row["spills"]:
+        # a naive rung divides 64-bit numbers by calls, which take stack
+        if row["spills"] and ".naive" not in name:
             found.append(f"{name}: spills {row['spills']} (on {row['layer']})")
         budget = budgets.get(name)
         if budget is None and not any(f" {dtype} " in name for dtype in DTYPES):
@@ -65,18 +66,22 @@ def faults(rows: Rows, budgets: Rows) -> list[str]:
     return found
 
 
-def update() -> None:
-    budgets = {}
+def update(stems: list[str]) -> None:
+    """Compile all of `stems`, every kernel where none is named, and write what they became."""
     options = [option for dtype in DTYPES for option in ("--dtype", dtype)]
+    options += [option for stem in stems for option in ("--kernel", stem)]
     with ThreadPoolExecutor() as pool:
         halves = pool.map(lambda arch: compiled("--arch", arch, *options), ("80", "90"))
         rows = {name: row for half in halves for name, row in half.items()}
+    files = {name.partition(".")[0] for name in rows}
+    kept = load() if stems else {}
+    budgets = {name: row for name, row in kept.items() if name.partition(".")[0] not in files}
     for name, row in sorted(rows.items()):
-        if "error" in row or row["spills"]:
+        if "error" in row or (row["spills"] and ".naive" not in name):
             print(f"{name}: {row.get('error', 'spills')}")
             continue
         budgets[name] = {key: row[key] for key in KEPT}
-    lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in budgets.items()]
+    lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(budgets.items())]
     temporary = file().with_suffix(".new")
     temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     temporary.replace(file())
