@@ -240,7 +240,9 @@ def candidates(primitive: str, device: str, asked: Asked | None) -> list[Entry]:
         known = [e for e in known if e.provider == provider]
     else:
         known = [e for e in known if providers.chosen_automatically(e.provider, kind)]
-    if algorithm is not None and any(e.algorithm == algorithm for e in _table[primitive]):
+    # a naive rung binds where the provider has one: few families have any
+    offered = known if algorithm == "naive" else _table[primitive]
+    if algorithm is not None and any(e.algorithm == algorithm for e in offered):
         known = [e for e in known if e.algorithm == algorithm]
     elif algorithm is None:
         known = [e for e in known if e.algorithm != "naive"] or known

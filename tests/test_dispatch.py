@@ -234,14 +234,17 @@ def test_register_refuses_an_unknown_primitive():
 
 def test_describe_tells_layout_and_alignment():
     a = np.zeros((2, 3, 4, 5), np.float32)
-    assert array.describe(a) == (np.dtype("float32"), 4, "contiguous", True, False, True)
+    assert array.describe(a) == (np.dtype("float32"), 4, "contiguous", True, False, True, True)
     last = array.empty((2, 3, 4, 5), np.dtype("float32"), "channels_last")
-    assert array.describe(last)[2:] == ("channels_last", False, True, True)
+    assert array.describe(last)[2:] == ("channels_last", False, True, True, True)
     assert array.describe(a[:, :, ::2])[2:5] == ("strided", False, False)
     flat = np.zeros(33, np.float32)
     start = (-array.data_pointer(flat) % 16) // 4
     assert array.describe(flat[start : start + 4]).aligned
     assert not array.describe(flat[start + 1 : start + 5]).aligned
+    assert array.describe(flat[start + 1 : start + 5]).element_aligned
+    off = np.zeros(17, np.uint8)[1:].view(np.float32)
+    assert not array.describe(off).element_aligned
 
 
 def test_provider_status_names_all_four():

@@ -30,7 +30,7 @@ def floors(rows: budgets.Rows) -> list[str]:
 
 
 def test_one_configuration_of_each_kernel():
-    rows = budgets.compiled("--first", "--limit", "1", "--arch", "90", "--dtype", "float16")
+    rows = budgets.compiled("--limit", "1", "--arch", "90", "--dtype", "float16")
     assert rows
     wrong = budgets.faults(rows, budgets.load()) + floors(rows)
     assert not wrong, "\n".join(wrong)

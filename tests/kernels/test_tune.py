@@ -204,7 +204,10 @@ def test_a_kernels_first_call_is_measured_where_that_is_asked(monkeypatch, tmp_p
     np.testing.assert_allclose(before.numpy(), after.numpy(), rtol=1e-5, atol=1e-5)
     assert left == next(times) + 1  # the second call was not measured
     assert stored["kernel"].startswith("gemm.") and stored["call"].startswith("gemm/")
-    assert tuning_rows.is_current(stored) and stored["config"] != stored["analytic"]
+    assert tuning_rows.is_current(stored)
+    # later calls of the clock are faster: the last that was tried has won, unless there is one
+    fitting = tuning.REGISTRY[stored["kernel"]].fitting("float32", 90)
+    assert stored["config"] in [str(config) for config in fitting]
     tuning_rows.forget()
 
 
@@ -300,6 +303,7 @@ def test_every_integer_array_of_the_named_layers_has_a_rule():
         if any(a is not None and a.dtype.kind not in "f" for a in inputs):
             seen.add(problem.primitive)
     assert seen <= {
+        "dropout",
         "max_pool2d_dgrad", "max_unpool2d_fprop", "max_unpool2d_dgrad",
         "softmax_cross_entropy_fprop", "softmax_cross_entropy_dgrad",
     }  # fmt: skip
