@@ -96,10 +96,12 @@ def _mend(builder: type) -> None:
     cast = builder.cast_impl
 
     def create_masked_load(self: Any, ptrs: Any, mask: Any, *rest: Any) -> Any:
+        mask = _as_bools(mask)
         check(ptrs.data, mask.data, _itemsize(ptrs), "read")
         return load(self, ptrs, mask, *rest)
 
     def create_masked_store(self: Any, ptrs: Any, value: Any, mask: Any, *rest: Any) -> Any:
+        mask = _as_bools(mask)
         check(ptrs.data, mask.data, _itemsize(ptrs), "wrote")
         return store(self, ptrs, value, mask, *rest)
 
@@ -119,6 +121,13 @@ def _mend(builder: type) -> None:
     builder.create_masked_store = create_masked_store
     builder.create_dot = create_dot
     builder.cast_impl = cast_impl
+
+
+def _as_bools(mask: Any) -> Any:
+    """A mask whose bits went through integer operations comes back as integers."""
+    if mask.data.dtype == np.bool_:
+        return mask
+    return upstream.TensorHandle(mask.data.astype(bool), tl.int1)
 
 
 def _itemsize(pointers: Any) -> int:
