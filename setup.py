@@ -185,6 +185,9 @@ setup(
         "pycnn.kernels": ["*.json"],
     },
     include_package_data=False,
-    ext_modules=[Extension("pycnn._native", sources=[])],
+    ext_modules=[
+        Extension("pycnn._native", sources=[]),
+        Extension("pycnn._emulated", sources=[]),
+    ],
     cmdclass={"build_ext": BuildExtensions},
 )

@@ -33,22 +33,37 @@ def require_installed() -> None:
     )
 
 
-@functools.lru_cache(maxsize=1)
-def native_status() -> tuple[Any, str]:
-    """(the C++ extension, "") or (None, why there is none)."""
+@functools.lru_cache(maxsize=3)
+def extension_status(name: str) -> tuple[Any, str]:
+    """(the extension module pycnn.<name>, "") or (None, why there is none)."""
     try:
-        native: Any = importlib.import_module("pycnn._native")
-        here, found = os.path.dirname(__file__), os.path.dirname(native.__file__)
+        module: Any = importlib.import_module(f"pycnn.{name}")
+        here, found = os.path.dirname(__file__), os.path.dirname(module.__file__)
         if not os.path.samefile(here, found):
             raise ImportError(f"the one found, in {found}, belongs to another pycnn")
     except ImportError as error:
         return None, _why_no_native(error)
     from . import __version__
 
-    built_for = native.version()
+    built_for = module.version()
     if built_for != __version__:
         return None, f"it was built for pycnn {built_for}, not {__version__}: reinstall pycnn"
-    return native, ""
+    return module, ""
+
+
+def native_status() -> tuple[Any, str]:
+    """(the C++ extension, "") or (None, why there is none)."""
+    return extension_status("_native")
+
+
+def cuda_modules() -> dict[str, Any]:
+    """The modules with the CUDA kernels, by the device of their arrays: {"cpu": the emulated one,
+    "cuda": the one for GPUs}, each where it was built."""
+    modules = {
+        device: extension_status(name)[0]
+        for device, name in (("cpu", "_emulated"), ("cuda", "_cuda"))
+    }
+    return {device: module for device, module in modules.items() if module is not None}
 
 
 def _why_no_native(error: ImportError) -> str:

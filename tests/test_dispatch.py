@@ -66,7 +66,14 @@ def test_every_reference_kernel_documents_itself():
 
 
 # sources that are parts of kernels, which document them
-_PARTS = ("isa_build", "blocks", "elementwise_double", "elementwise_float", "elementwise_integer")
+_PARTS = (
+    "isa_build",
+    "blocks",
+    "conv2d",
+    "elementwise_double",
+    "elementwise_float",
+    "elementwise_integer",
+)
 KERNEL_SOURCES = sorted(
     path
     for path in Path(__file__).parent.parent.glob("csrc/cpu/*.cpp")

@@ -97,15 +97,7 @@ PYBIND11_MODULE(_native, m) {
 
     m.doc() = "The C++ side of pycnn on the CPU.";
 
-    py::register_local_exception_translator([](std::exception_ptr thrown) {
-        try {
-            if (thrown) std::rethrow_exception(thrown);
-        } catch (const ValueError& error) {
-            PyErr_SetString(PyExc_ValueError, error.what());
-        } catch (const TypeError& error) {
-            PyErr_SetString(PyExc_TypeError, error.what());
-        }
-    });
+    register_exceptions();
 
     m.def("version", [] { return PYCNN_VERSION; }, "The version of pycnn this was built from.");
     m.def("compiler", &compiler, "The compiler and its version.");

@@ -94,6 +94,27 @@ inline bool is_channels_last(const ArrayView& a) {
     return a.ndim == 4 && packed(a, order);
 }
 
+// `shape` with the strides of a layout, over `data`.
+inline ArrayView dense_view(void* data, DType dtype, const ArrayView& like, Layout layout) {
+    ArrayView view = like;
+    view.data = data;
+    view.dtype = dtype;
+    view.writable = true;
+    int order[kMaxDims];
+    for (int i = 0; i < view.ndim; ++i) order[i] = view.ndim - 1 - i;
+    if (layout == Layout::channels_last) order[0] = 1, order[1] = 3, order[2] = 2, order[3] = 0;
+    int64_t stride = 1;
+    for (int i = 0; i < view.ndim; ++i) {
+        view.strides[order[i]] = stride;
+        stride *= view.shape[order[i]];
+    }
+    return view;
+}
+
+inline bool has_layout(const ArrayView& a, Layout layout) {
+    return layout == Layout::channels_last ? is_channels_last(a) : is_contiguous(a);
+}
+
 // Whether two different indices might name the same memory. Axes sorted by stride must each step
 // over everything the smaller ones reach; a few exotic interleavings that do not overlap fail too.
 inline bool may_overlap_itself(const ArrayView& a) {

@@ -8,7 +8,7 @@
 // Numerics   halves in float32; the sum is not rounded before the activation
 // Refuses    nothing
 // Source     He et al. 2015, arXiv:1512.03385, section 3.2
-#include "cpu/add_activation.h"
+#include "primitives/add_activation.h"
 
 #include "cpu/epilogue.h"
 #include "cpu/memory_order.h"

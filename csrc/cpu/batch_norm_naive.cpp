@@ -8,7 +8,7 @@
 // Refuses    nothing
 // Source     Welford 1962, "Note on a method for calculating corrected sums of squares and
 // products"
-#include "cpu/batch_norm.h"
+#include "primitives/batch_norm.h"
 #include "cpu/batch_norm_layout.h"
 #include "cpu/epilogue.h"
 #include "cpu/parallel.h"

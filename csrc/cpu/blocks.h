@@ -3,7 +3,7 @@
 #pragma once
 
 #include "common/array.h"
-#include "cpu/per_isa.h"
+#include "primitives/builds.h"
 
 namespace pycnn {
 
@@ -16,7 +16,7 @@ using Scatter = void (*)(const void* from, void* to, const int64_t* strides, con
                          int axes);
 
 // To and from the types kernels compute in: float, double, int64_t, and uint8_t for masks.
-PYCNN_PER_ISA(template <class T> Gather gather_to(DType from);
+PYCNN_PER_BUILD(template <class T> Gather gather_to(DType from);
               template <class T> Scatter scatter_from(DType to);)
 
 }  // namespace pycnn

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "common/params.h"
-#include "cpu/per_isa.h"
+#include "primitives/builds.h"
 
 namespace pycnn::PYCNN_ISA {
 

@@ -10,7 +10,7 @@
 // Traffic    every element read once, written once; a large joined array past the caches
 // Numerics   exact
 // Refuses    nothing
-#include "cpu/concat.h"
+#include "primitives/concat.h"
 
 #include <algorithm>
 #include <cstring>

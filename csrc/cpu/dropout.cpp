@@ -10,7 +10,7 @@
 // Numerics   halves in float32, rounded once
 // Refuses    nothing
 // Source     Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11
-#include "cpu/dropout.h"
+#include "primitives/dropout.h"
 
 #include <algorithm>
 
@@ -26,15 +26,18 @@ constexpr int64_t kWords = 4 * kBlocks;
 
 // Words [4 first, 4 first + kWords).
 void philox(uint64_t first, const DropoutMask& mask, uint32_t* words) {
+    const int64_t* key = static_cast<const int64_t*>(mask.key.data);
+    const auto seed = static_cast<uint64_t>(key[0]);
+    const auto offset = static_cast<uint64_t>(key[mask.key.strides[0]]);
     alignas(64) uint32_t a[kBlocks], b[kBlocks], c[kBlocks], d[kBlocks];
     for (int64_t i = 0; i < kBlocks; ++i) {
         const uint64_t block = first + static_cast<uint64_t>(i);
         a[i] = static_cast<uint32_t>(block);
         b[i] = static_cast<uint32_t>(block >> 32);
-        c[i] = static_cast<uint32_t>(mask.offset);
-        d[i] = static_cast<uint32_t>(mask.offset >> 32);
+        c[i] = static_cast<uint32_t>(offset);
+        d[i] = static_cast<uint32_t>(offset >> 32);
     }
-    uint32_t low = static_cast<uint32_t>(mask.seed), high = static_cast<uint32_t>(mask.seed >> 32);
+    uint32_t low = static_cast<uint32_t>(seed), high = static_cast<uint32_t>(seed >> 32);
     for (int round = 0; round < 10; ++round) {
         for (int64_t i = 0; i < kBlocks; ++i) {
             const uint64_t even = uint64_t{0xD2511F53} * a[i], odd = uint64_t{0xCD9E8D57} * c[i];

@@ -14,7 +14,7 @@
 // Traffic    every input read once, out written once
 // Numerics   one rounding, at the store of a half
 // Refuses    an op without integer form is computed in double; bitwise ops of floating point
-#include "cpu/elementwise.h"
+#include "primitives/elementwise.h"
 
 #include <algorithm>
 #include <initializer_list>

@@ -9,7 +9,7 @@
 // Refuses    nothing
 // Source     Chellapilla, Puri and Simard 2006, High Performance Convolutional Neural Networks for
 //            Document Processing
-#include "cpu/im2col.h"
+#include "primitives/im2col.h"
 
 #include "cpu/columns.h"
 #include "cpu/copy.h"

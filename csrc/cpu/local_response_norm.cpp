@@ -13,7 +13,7 @@
 //            C library's
 // Refuses    nothing
 // Source     Krizhevsky, Sutskever and Hinton 2012, section 3.3
-#include "cpu/local_response_norm.h"
+#include "primitives/local_response_norm.h"
 
 #include <algorithm>
 #include <cmath>

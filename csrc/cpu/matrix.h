@@ -6,7 +6,7 @@
 #include <limits>
 #include <utility>
 
-#include "cpu/per_isa.h"
+#include "primitives/builds.h"
 
 namespace pycnn::PYCNN_ISA {
 

@@ -9,7 +9,7 @@
 // Numerics   exact
 // Refuses    nothing
 // Source     Zeiler, Taylor and Fergus 2011
-#include "cpu/max_unpool2d.h"
+#include "primitives/max_unpool2d.h"
 
 #include <algorithm>
 #include <atomic>

@@ -14,7 +14,7 @@
 
 #include "cpu/copy.h"
 #include "cpu/parallel.h"
-#include "cpu/pool2d.h"
+#include "primitives/pool2d.h"
 #include "cpu/pool2d_windows.h"
 
 namespace pycnn::PYCNN_ISA {

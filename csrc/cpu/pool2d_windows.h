@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "cpu/pool2d.h"
+#include "primitives/pool2d.h"
 
 namespace pycnn::PYCNN_ISA {
 

@@ -15,7 +15,7 @@
 //            Sums of float32: first 32 (columns) or 128 terms (rows) in float32, pairwise in part
 //            Ties of argmax and argmin: the lowest index
 // Source     var in two passes: Chan, Golub and LeVeque 1983
-#include "cpu/reduce.h"
+#include "primitives/reduce.h"
 
 #include <algorithm>
 #include <cmath>

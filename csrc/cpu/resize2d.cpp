@@ -12,7 +12,7 @@
 //            is not read, so that infinity and NaN stay where they belong
 // Refuses    nothing
 // Source     the tables: pycnn/providers/resize_tables.py
-#include "cpu/resize2d.h"
+#include "primitives/resize2d.h"
 
 #include <algorithm>
 #include <cstring>

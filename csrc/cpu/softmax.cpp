@@ -14,7 +14,7 @@
 // Refuses    nothing
 // Source     Blanchard, Higham, Higham 2021, "Accurately computing the log-sum-exp and softmax
 //            functions", IMA J. Numer. Anal. 41
-#include "cpu/softmax.h"
+#include "primitives/softmax.h"
 
 #include <cmath>
 

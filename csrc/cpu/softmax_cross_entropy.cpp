@@ -11,7 +11,7 @@
 // index
 //            only where it lies in [0, C)
 // Refuses    nothing
-#include "cpu/softmax_cross_entropy.h"
+#include "primitives/softmax_cross_entropy.h"
 
 #include <cmath>
 

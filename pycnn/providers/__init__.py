@@ -13,13 +13,15 @@ from . import tuning
 
 def load() -> None:
     """Import every provider that can run here; each registers its kernels."""
-    from ..config import native_status, warn_without_native
+    from ..config import cuda_modules, native_status, warn_without_native
     from . import reference
 
     if native_status()[0] is not None:
         from . import native
     if _why_no_triton() is None:
         from . import triton
+    if cuda_modules():
+        from . import cuda
     warn_without_native()
 
 
@@ -47,7 +49,9 @@ def status(name: str) -> tuple[bool, str]:
         return False, native_status()[1]
     if name == "triton" and (reason := _why_no_triton()) is not None:
         return False, reason
-    return False, "no kernels in this release"
+    from ..config import extension_status
+
+    return False, extension_status("_emulated")[1]
 
 
 def require(name: str) -> None:

@@ -1,35 +1,46 @@
 """The C++ kernels of pycnn._native: SIMD, an own thread pool, the default on the CPU.
 
-Each module registers one family. The order of a primitive's algorithms here, special before
-general, is the order in which they are tried.
+The order of a primitive's algorithms here, special before general, is the order in which they are
+tried.
 """
 
-from importlib import import_module
-
-_MODULES = (
-    "batch_norm",
-    "add_activation",
-    "concat",
-    "conv2d_winograd",
-    "conv2d_depthwise",
-    "conv2d_grouped",
-    "conv2d_pointwise",
-    "conv2d_direct",
-    "conv2d_wgrad",
-    "conv2d_im2col",
-    "conv2d_naive",
-    "dropout",
-    "elementwise",
-    "gemm",
-    "im2col",
-    "local_response_norm",
-    "max_unpool2d",
-    "pool2d",
-    "reduce",
-    "resize2d",
-    "softmax",
-    "softmax_cross_entropy",
+from ... import _native  # type: ignore[attr-defined]
+from ..compiled import (
+    add_activation,
+    batch_norm,
+    concat,
+    dropout,
+    elementwise,
+    gemm,
+    im2col,
+    local_response_norm,
+    max_unpool2d,
+    pool2d,
+    reduce,
+    resize2d,
+    softmax,
+    softmax_cross_entropy,
 )
+from ..compiled.extension import Extension
+from . import conv2d
 
-for _name in _MODULES:
-    import_module(f".{_name}", __name__)
+_EXTENSION = Extension("native", {"cpu": _native})
+
+for _family in (
+    batch_norm,
+    add_activation,
+    concat,
+    conv2d,
+    dropout,
+    elementwise,
+    im2col,
+    local_response_norm,
+    max_unpool2d,
+    pool2d,
+    reduce,
+    resize2d,
+    softmax,
+    softmax_cross_entropy,
+):
+    _family.register(_EXTENSION)
+gemm.register(_EXTENSION, ("tiled", "naive"))

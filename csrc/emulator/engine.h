@@ -1,0 +1,133 @@
+// The CUDA execution model on a CPU: grids of blocks of threads that meet at barriers.
+//
+// Two engines run a block. fibers.cpp runs its threads as fibers of one thread of the system and
+// spreads the blocks over the cores: fast. threads.cpp (PYCNN_EMULATOR_THREADS) gives every thread
+// of a block one of the system and runs one block at a time, for the sanitizers: ThreadSanitizer
+// then sees a race through shared memory, AddressSanitizer an access outside it.
+//
+// Both report, with file, line and thread, what a GPU would do silently or hang on: a barrier that
+// some threads of the block reach at another place or never, a warp's operation whose mask names a
+// lane that does not come, a lane outside its own mask. A thread that has returned does not count
+// as having arrived: stricter than the hardware, which the programming guide leaves undefined.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace pycnn::emulator {
+
+constexpr unsigned kWarp = 32;
+constexpr size_t kSlot = 64;  // bytes a lane may hand in or take out where its warp meets
+
+struct Index3 {
+    unsigned x = 0, y = 0, z = 0;
+};
+
+struct Size3 {
+    unsigned x = 1, y = 1, z = 1;
+    constexpr Size3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+// Where in a kernel's source something was called.
+struct Site {
+    const char* file;
+    int line;
+
+    // As a parameter's default value: where the function was called.
+    static constexpr Site here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+        return {file, line};
+    }
+};
+
+// What is wrong with a kernel, in one sentence.
+struct Fault : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct Block {
+    Index3 index;
+    Size3 size, grid;
+    void* dynamic_shared;
+};
+
+// The copies a thread has under way: see copies.h.
+struct Copies {
+    struct Copy {
+        void* to;
+        const void* from;
+        size_t bytes;
+        int64_t group;
+    };
+    std::vector<Copy> pending;  // in the order of their groups
+    int64_t closed = 0;         // groups
+};
+
+// What a thread of the block sees of itself; the engine that runs it adds its own.
+struct Thread {
+    Index3 index;
+    unsigned lane, warp;
+    Block* block;
+    Copies copies;
+    alignas(16) std::byte operand[kSlot], result[kSlot];
+};
+
+// The thread that runs now. Set at each switch; a plain pointer, as it is read for every index.
+extern __thread Thread* current __attribute__((tls_model("initial-exec")));
+
+// A function over the operands of the lanes that have met: reads operand, writes result.
+class Combine {
+  public:
+    template <class F>
+    explicit Combine(const F& function)
+        : object_(&function), call_([](const void* object, Thread* const* lanes) {
+              (*static_cast<const F*>(object))(lanes);
+          }) {}
+    void operator()(Thread* const* lanes) const { call_(object_, lanes); }
+
+  private:
+    const void* object_;
+    void (*call_)(const void*, Thread* const*);
+};
+
+// Waits until every thread of the block has called it at this place.
+void meet_block(Site site);
+
+// Waits until the lanes of `mask` have called it at this place; the last runs `combine` on the 32
+// lanes' threads (null where a lane is not in the mask) before the others go on.
+void meet_warp(unsigned mask, const char* what, Site site, Combine combine);
+
+// Runs `body` once for every thread of the grid; throws the first Fault.
+void run_grid(Size3 grid, Size3 block, size_t shared_bytes, void (*body)(const void*),
+              const void* arguments);
+
+// "thread (3, 0, 0) of block (0, 1, 0)"
+std::string name_of(const Thread& thread);
+
+// What each lane hands in and takes out.
+template <class T>
+T& operand_of(Thread& t) {
+    static_assert(sizeof(T) <= kSlot && std::is_trivially_copyable_v<T>);
+    return *reinterpret_cast<T*>(t.operand);
+}
+template <class T>
+T& result_of(Thread& t) {
+    static_assert(sizeof(T) <= kSlot && std::is_trivially_copyable_v<T>);
+    return *reinterpret_cast<T*>(t.result);
+}
+
+// The lanes of `mask` hand in a value each; combine(lanes) fills their results.
+template <class Out, class In, class F>
+Out exchange(unsigned mask, const char* what, Site site, const In& value, const F& combine) {
+    std::memcpy(current->operand, &value, sizeof value);
+    meet_warp(mask, what, site, Combine(combine));
+    Out out;
+    std::memcpy(&out, current->result, sizeof out);
+    return out;
+}
+
+}  // namespace pycnn::emulator
