@@ -201,14 +201,24 @@ def layout(
 
 
 def describe(a: Array) -> Operand:
-    """What dispatch needs to know of an array; the layout part is cached by shape and strides."""
-    shape = a.shape
-    memory_format, contiguous, dense_last = layout(shape, a.strides, a.itemsize)
-    # an array that owns its memory starts where the allocator put it: at least 16-byte aligned
-    aligned = a.base is None or data_pointer(a) % 16 == 0
-    element_aligned = a.base is None or not isinstance(a, np.ndarray) or a.flags.aligned
+    """What dispatch needs to know of an array, cached by all it depends on."""
+    if a.base is None:  # it starts where the allocator put it: at least 16-byte aligned
+        return _operand(a.shape, a.strides, a.dtype, True, True)
+    element_aligned = not isinstance(a, np.ndarray) or a.flags.aligned
+    return _operand(a.shape, a.strides, a.dtype, data_pointer(a) % 16 == 0, element_aligned)
+
+
+@lru_cache(maxsize=65536)
+def _operand(
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    dtype: np.dtype,
+    aligned: bool,
+    element_aligned: bool,
+) -> Operand:
+    memory_format, contiguous, dense_last = layout(shape, strides, dtype.itemsize)
     return Operand(
-        a.dtype, len(shape), memory_format, contiguous, dense_last, aligned, element_aligned
+        dtype, len(shape), memory_format, contiguous, dense_last, aligned, element_aligned
     )
 
 

@@ -27,8 +27,9 @@ class Concat(Function):
         shape = list(inputs[0].shape)
         shape[axis] = sum(self.geometry.sizes)
         keep = array.contiguous_format
-        if all(array.memory_format(x) == array.channels_last for x in inputs):
-            keep = array.channels_last
+        last = array.channels_last
+        if all([array.memory_format(x) == last for x in inputs]):
+            keep = last
         out = array.empty(shape, inputs[0].dtype, keep, array.device_of(inputs[0]))
         array.xp(*inputs)
         return run("concat", *inputs, out=out, geometry=self.geometry)
@@ -65,29 +66,45 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     items = _tensor_list(tensors, "cat")
     if not items:
         raise ValueError("cat(): expected a non-empty list of Tensors")
-    for i, x in enumerate(items):
-        if not x._data.ndim:
-            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
-    dtype = items[0]._data.dtype
-    if any(x._data.dtype != dtype for x in items):
+    arrays = [x._data for x in items]
+    first = arrays[0]
+    dtype, shape = first.dtype, first.shape
+    axis = _common_axis(arrays, dim)
+    if any([a.dtype is not dtype and a.dtype != dtype for a in arrays]):
         dtype = dtypes.result_type(*items)
-    parts = [x for x in items if x._data.shape != (0,)] or items[:1]
-    shape = parts[0]._data.shape
+        items = [cast(x, dtype) for x in items]
+    if axis is None:  # one-dimensional tensors without elements among others
+        items = [x for x in items if x._data.shape != (0,)] or items[:1]
+        arrays = [x._data for x in items]
+        shape = arrays[0].shape
+        axis = check_dim(dim, len(shape))
+    return Concat(geometry=ConcatGeometry(axis, tuple([a.shape[axis] for a in arrays])))(*items)
+
+
+def _common_axis(arrays: Sequence[Array], dim: int) -> int | None:
+    """The axis along which the arrays can be joined; None if empty ones must be left out first."""
+    shapes = [a.shape for a in arrays]
+    shape = next((s for s in shapes if s != (0,)), shapes[0])
+    if () in shapes:
+        at = shapes.index(())
+        raise RuntimeError(f"zero-dimensional tensor (at position {at}) cannot be concatenated")
     axis = check_dim(dim, len(shape))
-    for i, x in enumerate(parts):
-        other = x._data.shape
-        if len(other) != len(shape):
+    before, after = shape[:axis], shape[axis + 1 :]
+    skipped = 0
+    for i, other in enumerate(shapes):
+        if other == (0,):
+            skipped += 1
+        elif len(other) != len(shape):
             raise RuntimeError(
                 f"Tensors must have same number of dimensions: got {len(shape)} and {len(other)}"
             )
-        for d, (size, expected) in enumerate(zip(other, shape, strict=True)):
-            if d != axis and size != expected:
-                raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {axis}. Expected size "
-                    f"{expected} but got size {size} for tensor number {i} in the list."
-                )
-    geometry = ConcatGeometry(axis, tuple([x._data.shape[axis] for x in parts]))
-    return Concat(geometry=geometry)(*[cast(x, dtype) for x in parts])
+        elif other[:axis] != before or other[axis + 1 :] != after:
+            d = next(d for d in range(len(shape)) if d != axis and other[d] != shape[d])
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {axis}. Expected size "
+                f"{shape[d]} but got size {other[d]} for tensor number {i - skipped} in the list."
+            )
+    return None if skipped else axis
 
 
 concat = cat
