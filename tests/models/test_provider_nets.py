@@ -1,4 +1,5 @@
-"""Networks trained on interpreted Triton kernels alone: equal to the reference in float64."""
+"""Networks trained on the GPU providers' kernels alone, on a CPU: Triton's interpreted, CUDA's
+emulated. In float64 they equal the reference."""
 
 from __future__ import annotations
 
@@ -7,12 +8,16 @@ import pytest
 
 import pycnn
 from pycnn import functional as F
+from pycnn.config import cuda_modules
 from pycnn.kernels import mode
 
-pytestmark = [
-    pytest.mark.skipif(mode.why_not() is not None, reason=str(mode.why_not())),
-    pytest.mark.skipif(mode.wanted() == mode.COMPILED, reason="kernels are compiled, for the GPU"),
-]
+_TRITON_RUNS_HERE = mode.why_not() is None and mode.wanted() == mode.INTERPRETED
+PROVIDERS = {
+    "triton": pytest.mark.skipif(
+        not _TRITON_RUNS_HERE, reason=mode.why_not() or "kernels are compiled, for the GPU"
+    ),
+    "cuda": pytest.mark.skipif("cpu" not in cuda_modules(), reason="no emulator was built"),
+}
 
 # name -> (constructor's arguments, channels, size)
 NETS = {
@@ -45,12 +50,25 @@ def step(name: str, provider: str) -> tuple[list[np.ndarray], set[str]]:
     return found, {record.provider for record in trace.records}
 
 
+# interpreted, the larger ones take half a minute
+SLOW = {("triton", "resnet18"), ("triton", "xception")}
+
+
 @pytest.mark.parametrize(
-    "name", ["lenet5", *(pytest.param(n, marks=pytest.mark.slow) for n in NETS if n != "lenet5")]
+    "name, provider",
+    [
+        pytest.param(
+            name,
+            provider,
+            marks=[mark, *([pytest.mark.slow] if (provider, name) in SLOW else [])],
+        )
+        for provider, mark in PROVIDERS.items()
+        for name in NETS
+    ],
 )
-def test_a_training_step(name):
-    got, ran = step(name, "triton")
-    assert ran <= {"triton", "array"}
+def test_a_training_step(name: str, provider: str) -> None:
+    got, ran = step(name, provider)
+    assert ran <= {provider, "array"}
     expected, _ = step(name, "reference")
     scale = max(np.linalg.norm(g) for g in expected)
     for a, b in zip(got, expected, strict=True):
