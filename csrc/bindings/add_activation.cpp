@@ -1,6 +1,6 @@
 // Sum and activation in one pass.
-#include "bindings/kernels.h"
 #include "primitives/add_activation.h"
+#include "bindings/kernels.h"
 
 namespace pycnn {
 namespace {

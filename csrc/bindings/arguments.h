@@ -86,8 +86,8 @@ ArrayView host_array_arg(py::handle object, const std::string& name);
 // An array where this module's kernels run: NumPy's, or CuPy's on the current GPU.
 ArrayView array_arg(py::handle object, const std::string& name);
 
-// While one lives, kernels may be launched: Python's lock is free, and where they run on a GPU it is
-// the one of CuPy's current device and stream.
+// While one lives, kernels may be launched: Python's lock is free, and where they run on a GPU it
+// is the one of CuPy's current device and stream.
 class Running {
   public:
     Running();

@@ -11,7 +11,7 @@ namespace {
 using Pass = Conv2dPass*;
 
 // The pass of an algorithm of this build.
-Pass find(py::handle name, Pass Conv2dAlgorithm::*pass) {
+Pass find(py::handle name, Pass Conv2dAlgorithm::* pass) {
     std::string accepted;
     for (const Conv2dAlgorithm& a : PYCNN_BEST(conv2d_algorithms)()) {
         if (a.*pass == nullptr) continue;

@@ -1,7 +1,7 @@
 // im2col and col2im.
+#include "primitives/im2col.h"
 #include "bindings/kernels.h"
 #include "common/params.h"
-#include "primitives/im2col.h"
 
 namespace pycnn {
 namespace {

@@ -1,6 +1,6 @@
 // Local response normalisation: the checks of its geometry and arrays.
-#include "bindings/kernels.h"
 #include "primitives/local_response_norm.h"
+#include "bindings/kernels.h"
 
 namespace pycnn {
 namespace {

@@ -1,6 +1,6 @@
 // Max unpooling: the checks of its arrays.
-#include "bindings/kernels.h"
 #include "primitives/max_unpool2d.h"
+#include "bindings/kernels.h"
 
 namespace pycnn {
 namespace {

@@ -1,6 +1,6 @@
 // Pooling: the checks of its geometry and arrays, and the algorithms by name.
-#include "bindings/kernels.h"
 #include "primitives/pool2d.h"
+#include "bindings/kernels.h"
 
 namespace pycnn {
 namespace {

@@ -1,6 +1,6 @@
 // Resampling: the checks of its tables and arrays.
-#include "bindings/kernels.h"
 #include "primitives/resize2d.h"
+#include "bindings/kernels.h"
 
 namespace pycnn {
 namespace {

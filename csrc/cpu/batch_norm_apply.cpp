@@ -14,10 +14,10 @@
 // Numerics   halves in float32, rounded once; apply is (x - mean) * (invstd * weight) + bias, the
 //            product and the sum rounded together where the processor can
 // Refuses    nothing
-#include "primitives/batch_norm.h"
 #include "cpu/batch_norm_layout.h"
 #include "cpu/epilogue.h"
 #include "cpu/parallel.h"
+#include "primitives/batch_norm.h"
 
 namespace pycnn::PYCNN_ISA {
 namespace {

@@ -8,10 +8,10 @@
 // Refuses    nothing
 // Source     Welford 1962, "Note on a method for calculating corrected sums of squares and
 // products"
-#include "primitives/batch_norm.h"
 #include "cpu/batch_norm_layout.h"
 #include "cpu/epilogue.h"
 #include "cpu/parallel.h"
+#include "primitives/batch_norm.h"
 
 namespace pycnn::PYCNN_ISA {
 namespace {

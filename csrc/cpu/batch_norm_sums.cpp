@@ -18,9 +18,9 @@
 // Refuses    nothing
 // Source     Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance: analysis and
 //            recommendations", The American Statistician 37
-#include "primitives/batch_norm.h"
 #include "cpu/batch_norm_layout.h"
 #include "cpu/parallel.h"
+#include "primitives/batch_norm.h"
 
 namespace pycnn::PYCNN_ISA {
 namespace {

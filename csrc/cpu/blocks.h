@@ -17,6 +17,6 @@ using Scatter = void (*)(const void* from, void* to, const int64_t* strides, con
 
 // To and from the types kernels compute in: float, double, int64_t, and uint8_t for masks.
 PYCNN_PER_BUILD(template <class T> Gather gather_to(DType from);
-              template <class T> Scatter scatter_from(DType to);)
+                template <class T> Scatter scatter_from(DType to);)
 
 }  // namespace pycnn

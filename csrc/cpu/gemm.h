@@ -6,8 +6,8 @@
 namespace pycnn {
 
 PYCNN_PER_BUILD(void gemm_tiled(const ArrayView& a, const ArrayView& b, const ArrayView& out,
-                              const EpilogueView& epilogue);
-              void gemm_naive(const ArrayView& a, const ArrayView& b, const ArrayView& out,
-                              const EpilogueView& epilogue);)
+                                const EpilogueView& epilogue);
+                void gemm_naive(const ArrayView& a, const ArrayView& b, const ArrayView& out,
+                                const EpilogueView& epilogue);)
 
 }  // namespace pycnn

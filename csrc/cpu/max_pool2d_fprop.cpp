@@ -15,10 +15,10 @@
 #include "cpu/copy.h"
 
 #include "cpu/parallel.h"
-#include "primitives/pool2d.h"
 #include "cpu/pool2d_blocks.h"
 #include "cpu/pool2d_rows.h"
 #include "cpu/pool2d_windows.h"
+#include "primitives/pool2d.h"
 
 namespace pycnn::PYCNN_ISA {
 namespace {

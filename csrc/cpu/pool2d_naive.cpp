@@ -14,8 +14,8 @@
 
 #include "cpu/copy.h"
 #include "cpu/parallel.h"
-#include "primitives/pool2d.h"
 #include "cpu/pool2d_windows.h"
+#include "primitives/pool2d.h"
 
 namespace pycnn::PYCNN_ISA {
 namespace {

@@ -2,8 +2,8 @@
 //
 // Computes   out[i] = activation(a[i] + b[i])
 // Arrays     a, b, out of one shape and dtype: f16, bf16, f32, f64; any strides, out without
-//            overlap; out may be a or b. Arrays that fill their memory alike and begin on a multiple
-//            of 16 bytes take the vector kernel, others the strided one.
+//            overlap; out may be a or b. Arrays that fill their memory alike and begin on a
+//            multiple of 16 bytes take the vector kernel, others the strided one.
 // Grid       x: 256 threads a block, an element or a vector of 16 bytes each
 // Tiling     none: every element is used once
 // Traffic    3 b bytes per element, 1 FLOP: 0.08 FLOP/byte in float32, bandwidth. Two loads of 16

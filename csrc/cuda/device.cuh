@@ -47,7 +47,8 @@ __device__ __forceinline__ H from_float(float f) {
     return h;
 }
 
-// --- tensor cores: the fragments are described in emulator/machine.h ------------------------------
+// --- tensor cores: the fragments are described in emulator/machine.h
+// ------------------------------
 
 template <class H>
 __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4],
@@ -98,8 +99,9 @@ __device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], const void* 
                  : "memory");
 }
 
-// --- copies past the registers --------------------------------------------------------------------
-// With a source size of 0 nothing is read and zeros are written.
+// --- copies past the registers
+// -------------------------------------------------------------------- With a source size of 0
+// nothing is read and zeros are written.
 
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bool inside) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)),
@@ -119,7 +121,8 @@ __device__ __forceinline__ void cp_async_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
 }
 
-// --- on the host ----------------------------------------------------------------------------------
+// --- on the host
+// ----------------------------------------------------------------------------------
 
 // Throws what an error of CUDA's runtime is in C++, and clears it where that is possible.
 inline void check(cudaError_t error, const char* what) {

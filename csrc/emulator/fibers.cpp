@@ -1,9 +1,9 @@
 // The fast engine: the threads of a block are fibers of one thread of the system.
 //
 // A fiber runs threads one after the other until one has to wait; then the scheduler resumes
-// whoever may go on, or starts the next thread on another fiber. A kernel without barriers therefore
-// never switches. Fibers start by makecontext and switch by _setjmp and _longjmp, which save only
-// registers; they live as long as the system's thread that made them.
+// whoever may go on, or starts the next thread on another fiber. A kernel without barriers
+// therefore never switches. Fibers start by makecontext and switch by _setjmp and _longjmp, which
+// save only registers; they live as long as the system's thread that made them.
 #ifndef PYCNN_EMULATOR_THREADS
 
 #undef _FORTIFY_SOURCE  // its longjmp refuses to leave a stack for another
@@ -122,7 +122,7 @@ class Engine {
             block_site_ = site;
         } else if (!same(site, block_site_)) {
             throw Fault(name_of(me) + " waits in " + text_of("__syncthreads()", site) +
-                 ", others of its block in " + text_of("__syncthreads()", block_site_));
+                        ", others of its block in " + text_of("__syncthreads()", block_site_));
         }
         if (++block_arrived_ == count_) {
             block_arrived_ = 0;
@@ -137,11 +137,11 @@ class Engine {
         const unsigned bit = 1u << me.lane;
         const unsigned lanes = std::min(kWarp, count_ - me.warp * kWarp);
         if (!(mask & bit))
-            throw Fault(name_of(me) + " calls " + text_of(what, site) + " with a mask without its lane " +
-                 std::to_string(me.lane));
+            throw Fault(name_of(me) + " calls " + text_of(what, site) +
+                        " with a mask without its lane " + std::to_string(me.lane));
         if (lanes < kWarp && mask >> lanes)
             throw Fault(name_of(me) + " calls " + text_of(what, site) +
-                 " with a mask that names lanes its warp does not have");
+                        " with a mask that names lanes its warp does not have");
         Meeting* meeting = nullptr;
         for (Meeting& m : warps_[me.warp].meetings) {
             if (m.arrived == 0) {
@@ -152,13 +152,15 @@ class Engine {
             }
         }
         if (meeting == nullptr)
-            throw Fault("more than " + std::to_string(kMeetings) + " groups of a warp wait at once");
+            throw Fault("more than " + std::to_string(kMeetings) +
+                        " groups of a warp wait at once");
         Meeting& m = *meeting;
         if (m.arrived == 0) {
             m.mask = mask, m.site = site, m.what = what;
         } else if (m.mask != mask || !same(m.site, site)) {
-            throw Fault(name_of(me) + " is in " + text_of(what, site) + " with another mask or at " +
-                 "another place than lanes it shares it with, in " + text_of(m.what, m.site));
+            throw Fault(
+                name_of(me) + " is in " + text_of(what, site) + " with another mask or at " +
+                "another place than lanes it shares it with, in " + text_of(m.what, m.site));
         }
         m.arrived |= bit;
         if (m.arrived != m.mask) {
@@ -309,7 +311,8 @@ class Engine {
         const FiberThread* waits = nullptr;
         for (unsigned i = 0; i < count_ && waits == nullptr; ++i)
             if (threads_[i].state == State::waiting) waits = &threads_[i];
-        std::string text = name_of(*waits) + " waits for ever in " + text_of(waits->what, waits->site);
+        std::string text =
+            name_of(*waits) + " waits for ever in " + text_of(waits->what, waits->site);
         for (unsigned i = 0; i < count_; ++i) {
             const FiberThread& t = threads_[i];
             if (t.state == State::finished) return text + "; " + name_of(t) + " has returned";
@@ -357,7 +360,8 @@ void run_grid(Size3 grid, Size3 block, size_t shared_bytes, void (*body)(const v
     parallel_ranges(blocks, 8 * num_threads(), cost, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             Block b;
-            b.index = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
+            b.index = {static_cast<unsigned>(i % grid.x),
+                       static_cast<unsigned>(i / grid.x % grid.y),
                        static_cast<unsigned>(i / grid.x / grid.y)};
             b.size = block, b.grid = grid;
             engine().run(b, shared_bytes, body, arguments);

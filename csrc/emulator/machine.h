@@ -1,8 +1,8 @@
 // cuda/machine.cuh on a CPU: CUDA's words and the tensor cores', on the engine of engine.h.
 //
-// What is asynchronous on a GPU is late here: a copy of cp_async lands when its group is waited for,
-// and until then its destination holds NaN, so that reading too early and overwriting too early
-// both show. Shared memory and workspaces begin as NaN.
+// What is asynchronous on a GPU is late here: a copy of cp_async lands when its group is waited
+// for, and until then its destination holds NaN, so that reading too early and overwriting too
+// early both show. Shared memory and workspaces begin as NaN.
 #pragma once
 
 #include <math.h>
@@ -39,7 +39,8 @@ inline void __syncthreads(pycnn::emulator::Site site = pycnn::emulator::Site::he
     pycnn::emulator::meet_block(site);
 }
 
-inline void __syncwarp(unsigned mask = 0xffffffffu, pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
+inline void __syncwarp(unsigned mask = 0xffffffffu,
+                       pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
     pycnn::emulator::meet_warp(mask, "__syncwarp()", site,
                                pycnn::emulator::Combine([](pycnn::emulator::Thread* const*) {}));
 }
@@ -78,7 +79,8 @@ inline unsigned ballot(unsigned mask, const char* what, Site site, int predicate
 
 // The width of CUDA's shuffles is left at the whole warp.
 template <class T>
-T __shfl_sync(unsigned mask, T value, int lane, pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
+T __shfl_sync(unsigned mask, T value, int lane,
+              pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
     return pycnn::emulator::shuffle(mask, "__shfl_sync()", site, value,
                                     [&](int) { return lane & 31; });
 }
@@ -95,7 +97,8 @@ T __shfl_down_sync(unsigned mask, T value, unsigned distance,
                                     [&](int i) { return i + static_cast<int>(distance); });
 }
 template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int distance, pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
+T __shfl_xor_sync(unsigned mask, T value, int distance,
+                  pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
     return pycnn::emulator::shuffle(mask, "__shfl_xor_sync()", site, value,
                                     [&](int i) { return i ^ distance; });
 }
@@ -104,10 +107,12 @@ inline unsigned __ballot_sync(unsigned mask, int predicate,
                               pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
     return pycnn::emulator::ballot(mask, "__ballot_sync()", site, predicate);
 }
-inline int __any_sync(unsigned mask, int predicate, pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
+inline int __any_sync(unsigned mask, int predicate,
+                      pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
     return pycnn::emulator::ballot(mask, "__any_sync()", site, predicate) != 0;
 }
-inline int __all_sync(unsigned mask, int predicate, pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
+inline int __all_sync(unsigned mask, int predicate,
+                      pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
     return pycnn::emulator::ballot(mask, "__all_sync()", site, predicate) == mask;
 }
 
@@ -116,9 +121,8 @@ template <class T, class F>
 T pycnn_atomic(T* address, const F& change) {
     T before;
     __atomic_load(address, &before, __ATOMIC_RELAXED);
-    for (T after = change(before);
-         !__atomic_compare_exchange(address, &before, &after, false, __ATOMIC_RELAXED,
-                                    __ATOMIC_RELAXED);
+    for (T after = change(before); !__atomic_compare_exchange(address, &before, &after, false,
+                                                              __ATOMIC_RELAXED, __ATOMIC_RELAXED);
          after = change(before)) {
     }
     return before;
@@ -154,9 +158,10 @@ H from_float(float f) {
     return H(f);
 }
 
-// --- tensor cores ---------------------------------------------------------------------------------
-// PTX ISA, "Matrix fragments for mma.m16n8k16" and "for mma.m16n8k8". With group = lane / 4 and
-// part = lane % 4, lane by lane:
+// --- tensor cores
+// --------------------------------------------------------------------------------- PTX ISA,
+// "Matrix fragments for mma.m16n8k16" and "for mma.m16n8k8". With group = lane / 4 and part = lane
+// % 4, lane by lane:
 //   d (16 x 8)   d[0], d[1] row group, d[2], d[3] row group + 8; columns 2*part, 2*part + 1
 //   halves       a (16 x 16) a[0] row group, a[1] row group + 8, columns 2*part, 2*part + 1;
 //                            a[2], a[3] the same rows, columns 8 further; b (16 x 8) b[0] rows
@@ -184,13 +189,14 @@ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const ch
     std::memcpy(in.d, d, sizeof d);
     std::memcpy(in.a, a, sizeof a);
     std::memcpy(in.b, b, sizeof b);
-    const auto out = emulator::exchange<MmaOut>(
-        kFullWarp, what, site, in, [&](emulator::Thread* const* lanes) {
+    const auto out =
+        emulator::exchange<MmaOut>(kFullWarp, what, site, in, [&](emulator::Thread* const* lanes) {
             float left[16][Depth], right[Depth][8];
             for (int row = 0; row < 16; ++row)
                 for (int k = 0; k < Depth; ++k) left[row][k] = a_of(lanes, row, k);
             for (int k = 0; k < Depth; ++k)
-                for (int column = 0; column < 8; ++column) right[k][column] = b_of(lanes, k, column);
+                for (int column = 0; column < 8; ++column)
+                    right[k][column] = b_of(lanes, k, column);
             for (int i = 0; i < 32; ++i) {
                 const float* old = emulator::operand_of<MmaIn>(*lanes[i]).d;
                 for (int j = 0; j < 4; ++j) {
@@ -266,7 +272,8 @@ void ldmatrix(uint32_t (&r)[4], const void* row, emulator::Site site) {
     const char* what = Transposed ? "ldmatrix.trans" : "ldmatrix";
     if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
         throw emulator::Fault(std::string(what) + " at " + site.file + ":" +
-                              std::to_string(site.line) + ": a row that is not aligned to 16 bytes");
+                              std::to_string(site.line) +
+                              ": a row that is not aligned to 16 bytes");
     const auto out =
         emulator::exchange<Four>(kFullWarp, what, site, row, [](emulator::Thread* const* lanes) {
             uint16_t tile[4][8][8];
@@ -275,8 +282,7 @@ void ldmatrix(uint32_t (&r)[4], const void* row, emulator::Site site) {
             for (int i = 0; i < 32; ++i)
                 for (int t = 0; t < 4; ++t) {
                     const int major = i / 4, minor = 2 * (i % 4);
-                    const uint32_t low =
-                        Transposed ? tile[t][minor][major] : tile[t][major][minor];
+                    const uint32_t low = Transposed ? tile[t][minor][major] : tile[t][major][minor];
                     const uint32_t high =
                         Transposed ? tile[t][minor + 1][major] : tile[t][major][minor + 1];
                     emulator::result_of<Four>(*lanes[i]).r[t] = low | high << 16;
@@ -286,7 +292,8 @@ void ldmatrix(uint32_t (&r)[4], const void* row, emulator::Site site) {
 }
 }  // namespace detail
 
-inline void ldmatrix_x4(uint32_t (&r)[4], const void* row, emulator::Site site = emulator::Site::here()) {
+inline void ldmatrix_x4(uint32_t (&r)[4], const void* row,
+                        emulator::Site site = emulator::Site::here()) {
     detail::ldmatrix<false>(r, row, site);
 }
 inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row,
@@ -294,7 +301,8 @@ inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row,
     detail::ldmatrix<true>(r, row, site);
 }
 
-// --- copies past the registers --------------------------------------------------------------------
+// --- copies past the registers
+// --------------------------------------------------------------------
 
 inline void cp_async_16(void* shared, const void* global, bool inside) {
     emulator::copy_later(shared, inside ? global : nullptr, 16);
@@ -309,7 +317,8 @@ void cp_async_wait() {
     emulator::finish_copies(Pending);
 }
 
-// --- on the host ----------------------------------------------------------------------------------
+// --- on the host
+// ----------------------------------------------------------------------------------
 
 template <class... Params>
 void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,

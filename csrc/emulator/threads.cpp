@@ -1,7 +1,7 @@
 // The checked engine: every thread of a block is one of the system, one block runs at a time.
 //
-// Threads meet through a mutex and a condition variable per block and per warp, and nowhere else, so
-// that ThreadSanitizer orders exactly what the kernel's own barriers order; a warp's operation
+// Threads meet through a mutex and a condition variable per block and per warp, and nowhere else,
+// so that ThreadSanitizer orders exactly what the kernel's own barriers order; a warp's operation
 // orders the lanes of its mask, as __syncwarp() does. Who waits longer than
 // PYCNN_EMULATOR_TIMEOUT seconds (60) waits for ever and is reported.
 #ifdef PYCNN_EMULATOR_THREADS

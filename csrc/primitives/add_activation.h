@@ -9,6 +9,6 @@ namespace pycnn {
 
 // out = activation(a + b): one shape and float dtype, any strides; out may be a or b.
 PYCNN_PER_BUILD(void add_activation(const ArrayView& a, const ArrayView& b, const ArrayView& out,
-                                  Activation activation);)
+                                    Activation activation);)
 
 }  // namespace pycnn

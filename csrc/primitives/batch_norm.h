@@ -36,15 +36,16 @@ struct BatchNormDgrad {
     ArrayView dx;
 };
 
-PYCNN_PER_BUILD(void batch_norm_stats(const ArrayView& x, const ArrayView& mean, const ArrayView& m2);
-              void batch_norm_apply(const BatchNormApply& a);
-              void batch_norm_reduce(const BatchNormReduce& a);
-              void batch_norm_dgrad(const BatchNormDgrad& a);
+PYCNN_PER_BUILD(void batch_norm_stats(const ArrayView& x, const ArrayView& mean,
+                                      const ArrayView& m2);
+                void batch_norm_apply(const BatchNormApply& a);
+                void batch_norm_reduce(const BatchNormReduce& a);
+                void batch_norm_dgrad(const BatchNormDgrad& a);
 
-              void batch_norm_stats_naive(const ArrayView& x, const ArrayView& mean,
-                                          const ArrayView& m2);
-              void batch_norm_apply_naive(const BatchNormApply& a);
-              void batch_norm_reduce_naive(const BatchNormReduce& a);
-              void batch_norm_dgrad_naive(const BatchNormDgrad& a);)
+                void batch_norm_stats_naive(const ArrayView& x, const ArrayView& mean,
+                                            const ArrayView& m2);
+                void batch_norm_apply_naive(const BatchNormApply& a);
+                void batch_norm_reduce_naive(const BatchNormReduce& a);
+                void batch_norm_dgrad_naive(const BatchNormDgrad& a);)
 
 }  // namespace pycnn

@@ -11,6 +11,6 @@
 namespace pycnn {
 
 PYCNN_PER_BUILD(void im2col(const Conv2dParams& p, const ArrayView& x, const ArrayView& columns);
-              void col2im(const Conv2dParams& p, const ArrayView& columns, const ArrayView& x);)
+                void col2im(const Conv2dParams& p, const ArrayView& columns, const ArrayView& x);)
 
 }  // namespace pycnn

@@ -19,9 +19,9 @@ struct LocalResponseNormParams {
 };
 
 PYCNN_PER_BUILD(void local_response_norm_fprop(const LocalResponseNormParams& g, const ArrayView& x,
-                                             const ArrayView& y);
-              void local_response_norm_dgrad(const LocalResponseNormParams& g, const ArrayView& dy,
-                                             const ArrayView& x, const ArrayView& y,
-                                             const ArrayView& dx);)
+                                               const ArrayView& y);
+                void local_response_norm_dgrad(const LocalResponseNormParams& g,
+                                               const ArrayView& dy, const ArrayView& x,
+                                               const ArrayView& y, const ArrayView& dx);)
 
 }  // namespace pycnn

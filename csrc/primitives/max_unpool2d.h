@@ -14,8 +14,8 @@
 namespace pycnn {
 
 PYCNN_PER_BUILD(void max_unpool2d_fprop(const ArrayView& x, const ArrayView& indices,
-                                      const ArrayView& y);
-              void max_unpool2d_dgrad(const ArrayView& dy, const ArrayView& indices,
-                                      const ArrayView& dx);)
+                                        const ArrayView& y);
+                void max_unpool2d_dgrad(const ArrayView& dy, const ArrayView& indices,
+                                        const ArrayView& dx);)
 
 }  // namespace pycnn

@@ -27,6 +27,6 @@ struct ResizeAxis {
 };
 
 PYCNN_PER_BUILD(void resize2d(const ResizeAxis& along_h, const ResizeAxis& along_w,
-                            const ArrayView& x, const ArrayView& y);)
+                              const ArrayView& x, const ArrayView& y);)
 
 }  // namespace pycnn

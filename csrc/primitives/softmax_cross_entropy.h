@@ -22,8 +22,8 @@ struct CrossEntropy {
 };
 
 PYCNN_PER_BUILD(void softmax_cross_entropy_fprop(const CrossEntropy& a, const ArrayView& loss,
-                                               const ArrayView& logsumexp);
-              void softmax_cross_entropy_dgrad(const CrossEntropy& a, const ArrayView& dloss,
-                                               const ArrayView& logsumexp, const ArrayView& dx);)
+                                                 const ArrayView& logsumexp);
+                void softmax_cross_entropy_dgrad(const CrossEntropy& a, const ArrayView& dloss,
+                                                 const ArrayView& logsumexp, const ArrayView& dx);)
 
 }  // namespace pycnn
