@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include <pybind11/numpy.h>
+
 #include "bindings/kernels.h"
 #include "cpu/memory.h"
 

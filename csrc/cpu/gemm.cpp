@@ -132,4 +132,10 @@ void gemm_naive(const ArrayView& a, const ArrayView& b, const ArrayView& out,
     with_float_dtype(out.dtype, [&](auto t) { naive<decltype(t)>(a, b, out, epilogue); });
 }
 
+const std::vector<GemmAlgorithm>& gemm_algorithms() {
+    static const std::vector<GemmAlgorithm> algorithms = {{"tiled", gemm_tiled},
+                                                          {"naive", gemm_naive}};
+    return algorithms;
+}
+
 }  // namespace pycnn::PYCNN_ISA
