@@ -124,6 +124,15 @@ pycnn.show_config()
         ),
         ({"PYCNN_NATIVE": "maybe"}, "PYCNN_NATIVE is 'maybe'; accepted: auto, 1, 0"),
         ({"PYCNN_WERROR": "yes"}, "PYCNN_WERROR is 'yes'; accepted: 0, 1"),
+        ({"PYCNN_CUDA": "yes"}, "PYCNN_CUDA is 'yes'; accepted: auto, 1, 0"),
+        (
+            {"PYCNN_CUDA": "1", "CUDACXX": "/nonexistent"},
+            "PYCNN_CUDA=1, but CUDACXX is '/nonexistent', and there is no such program",
+        ),
+        (
+            {"PYCNN_CUDA": "1", "PYCNN_NATIVE": "0"},
+            "PYCNN_CUDA=1, but it was left out of this installation (PYCNN_NATIVE=0)",
+        ),
     ],
 )
 def test_what_cannot_be_met_fails_the_installation(source, environment, message):
