@@ -50,7 +50,7 @@ cubins: setup ## the CUDA kernels compiled for GPUs and held to their budgets; n
 test-full: test test-newer test-sanitize cubins test-slow ## everything that needs no GPU
 
 test-gpu: ## the GPU tests, in the environment of GPU_PYTHON; builds the CUDA kernels
-	PYCNN_CUDA=1 $(GPU_PYTHON) -m pip install -q --no-build-isolation --no-deps -e .
+	PYCNN_CUDA=$(or $(PYCNN_CUDA),1) $(GPU_PYTHON) -m pip install -q --no-build-isolation --no-deps -e .
 	$(GPU_PYTHON) -m pytest -m gpu
 
 bench: setup ## times beside PyTorch's, written to benchmarks/results/

@@ -10,19 +10,23 @@ import shutil
 import subprocess
 
 
+def find_tool(name: str) -> str | None:
+    """A program of CUDA's toolkit: on PATH, under CUDA_HOME or CUDA_PATH, or in /usr/local/cuda."""
+    folders = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
+    places = [name, *(os.path.join(folder, "bin", name) for folder in folders if folder)]
+    return next((found for place in places if (found := shutil.which(place))), None)
+
+
 def find_nvcc() -> tuple[str | None, str]:
     """(nvcc's path, "") or (None, why there is none)."""
     asked = os.environ.get("CUDACXX")
     if asked:
-        found = shutil.which(asked)
-        return (
-            (found, "") if found else (None, f"CUDACXX is {asked!r}, and there is no such program")
-        )
-    folders = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH")]
-    for folder in (None, *filter(None, folders), "/usr/local/cuda"):
-        found = shutil.which("nvcc" if folder is None else os.path.join(folder, "bin", "nvcc"))
-        if found:
-            return found, ""
+        if shutil.which(asked):
+            return shutil.which(asked), ""
+        return None, f"CUDACXX is {asked!r}, and there is no such program"
+    found = find_tool("nvcc")
+    if found is not None:
+        return found, ""
     return None, "nvcc was not found (on PATH, under CUDA_HOME or in /usr/local/cuda, or CUDACXX)"
 
 

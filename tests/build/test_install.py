@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pycnn
+from pycnn.study import toolkit
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -132,6 +133,11 @@ pycnn.show_config()
         (
             {"PYCNN_CUDA": "1", "PYCNN_NATIVE": "0"},
             "PYCNN_CUDA=1, but it was left out of this installation (PYCNN_NATIVE=0)",
+        ),
+        pytest.param(
+            {"PYCNN_CUDA": "1", "PYCNN_CUDA_ARCHS": "80,hopper"},
+            "PYCNN_CUDA_ARCHS is '80,hopper'; accepted: numbers of architectures, such as 80,90a",
+            marks=pytest.mark.skipif(toolkit.find_nvcc()[0] is None, reason="nvcc was not found"),
         ),
     ],
 )
