@@ -133,8 +133,10 @@ void gemm_naive(const ArrayView& a, const ArrayView& b, const ArrayView& out,
 }
 
 const std::vector<GemmAlgorithm>& gemm_algorithms() {
-    static const std::vector<GemmAlgorithm> algorithms = {{"tiled", gemm_tiled},
-                                                          {"naive", gemm_naive}};
+    static const std::vector<GemmAlgorithm> algorithms = {
+        {"tiled", gemm_tiled},
+        {"naive", gemm_naive},
+    };
     return algorithms;
 }
 
