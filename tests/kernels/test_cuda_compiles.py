@@ -43,6 +43,20 @@ def test_a_regression_is_told():
     assert "does not compile:\nwhy" in cuda.faults({"gemm sm_80": {"error": "why"}}, {})[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "claims"),
+    [
+        ("gemm_tensor_core.sum_parts_kernel<float> sm_80", []),
+        ("gemm.product_kernel<TensorCores<true>, Tile<Float16, 8> > sm_80", ["tensor_core"]),
+        ("add.add_vector_kernel<Vector<float> > sm_80", ["vector"]),
+        ("add.add_kernel<Vector<float> > sm_80", []),
+        ("conv.conv_async_tensor_core_kernel sm_90a", ["tensor_core", "async"]),
+    ],
+)
+def test_what_a_name_claims(name, claims):
+    assert cuda.claims(name) == claims
+
+
 def test_a_naive_rung_may_use_a_stack():
     assert cuda.faults({"gemm.gemm_naive_kernel<float> sm_80": FINE | {"spills": 8}}, {}) == []
 

@@ -19,12 +19,20 @@ from pycnn.study import cubins
 from . import FOLDER, Rows, over, write
 
 KEPT = ("registers", "shared", "uses")
-# a kernel of this name -> one of these instructions is in it
+# a kernel with this in its name -> one of these instructions is in it
 CLAIMS = {
     "tensor_core": ("HMMA", "HGMMA", "DMMA"),
     "vector": ("LDG.E.128", "STG.E.128"),
     "async": ("LDGSTS", "UTMALDG"),
 }
+
+
+def claims(name: str) -> list[str]:
+    """The words of CLAIMS in a kernel's name; tensor cores may also be a policy among its template
+    arguments, f<TensorCores<...>>."""
+    kernel, _, arguments = name.partition(".")[2].partition("<")
+    policies = re.sub("(?<=[a-z])(?=[A-Z])", "_", arguments).lower()
+    return [w for w in CLAIMS if w in kernel or (w == "tensor_core" and w in policies)]
 
 
 def file() -> Path:
@@ -57,9 +65,8 @@ def faults(rows: Rows, budgets: Rows) -> list[str]:
         # a naive rung divides 64-bit numbers by calls, which take stack
         if row["spills"] and "naive" not in name:
             found.append(f"{name}: spills {row['spills']} (stack and local memory)")
-        kernel = re.split("[<( ]", name)[0]
-        for word, instructions in CLAIMS.items():
-            if word in kernel and not set(instructions) & set(row["uses"]):
+        for instructions in map(CLAIMS.__getitem__, claims(name)):
+            if not set(instructions) & set(row["uses"]):
                 found.append(f"{name}: none of {', '.join(instructions)}, which its name claims")
         budget = budgets.get(name)
         if budget is None:
