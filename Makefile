@@ -13,11 +13,15 @@ PY     = $(VENV)/bin/python
 # One thread per test process: PyTorch's own threads would fight over the cores.
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS)
 
-CPP_SOURCES   = $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-BUILD_SOURCES = setup.py CMakeLists.txt pyproject.toml constraints.txt $(CPP_SOURCES)
+CPP           = -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh'
+CSRC          = $(shell find csrc $(CPP))
+CPP_SOURCES   = $(CSRC) $(shell find tests $(CPP))
+BUILD_SOURCES = setup.py CMakeLists.txt csrc/cuda/CMakeLists.txt pyproject.toml constraints.txt \
+                pycnn/study/toolkit.py $(CSRC)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow test-newer test-sanitize test-full test-gpu bench lint format clean distclean
+.PHONY: help setup demo test test-slow test-newer test-sanitize test-full test-gpu cubins bench lint \
+        format clean distclean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,10 +44,13 @@ test-sanitize: setup ## the native kernels' tests under the address, undefined a
 	$(PY) -m tests.sanitize address
 	$(PY) -m tests.sanitize thread
 
-test-full: test test-newer test-sanitize test-slow ## everything that needs no GPU
+cubins: setup ## the CUDA kernels compiled for GPUs and held to their budgets; needs nvcc, no GPU
+	$(PY) -m tests.kernels.budgets.cuda
 
-test-gpu: ## the GPU tests, in the environment of GPU_PYTHON
-	$(GPU_PYTHON) -m pip install -q --no-build-isolation --no-deps -e .
+test-full: test test-newer test-sanitize cubins test-slow ## everything that needs no GPU
+
+test-gpu: ## the GPU tests, in the environment of GPU_PYTHON; builds the CUDA kernels
+	PYCNN_CUDA=$(or $(PYCNN_CUDA),1) $(GPU_PYTHON) -m pip install -q --no-build-isolation --no-deps -e .
 	$(GPU_PYTHON) -m pytest -m gpu
 
 bench: setup ## times beside PyTorch's, written to benchmarks/results/

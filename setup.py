@@ -1,11 +1,17 @@
-"""Builds pycnn: setuptools for the Python, CMake for the C++ extension. Metadata: pyproject.toml.
+"""Builds pycnn: setuptools for the Python, CMake for the C++ extensions. Metadata: pyproject.toml.
 
-Without a C++ compiler the extension is left out, pycnn runs on its reference provider, and
-pycnn.show_config() says why. With one, an error in the build is an error of the installation.
+Without a C++ compiler the extensions are left out, pycnn runs on its reference provider, and
+pycnn.show_config() says why. With one, an error in the build is an error of the installation. The
+CUDA kernels for GPUs, pycnn._cuda, are built where there is nvcc beside it, and a driver.
 
-    PYCNN_NATIVE=auto   build the extension if the machine has what that takes (the default)
-    PYCNN_NATIVE=1      build it or fail
-    PYCNN_NATIVE=0      leave it out
+    PYCNN_NATIVE=auto   build the extensions if the machine has what that takes (the default)
+    PYCNN_NATIVE=1      build them or fail
+    PYCNN_NATIVE=0      leave them out
+    PYCNN_CUDA=auto     build the CUDA kernels for GPUs if the machine has what that takes, and a
+                        driver (the default)
+    PYCNN_CUDA=1        build them or fail; a machine without a GPU can
+    PYCNN_CUDA=0        leave them out
+    PYCNN_CUDA_ARCHS=80,90a   the GPU architectures to build them for (these are the default)
     PYCNN_WERROR=1      compiler warnings are errors
     PYCNN_ISAS=avx512   build kernels for these instruction sets and the baseline only
     PYCNN_SANITIZE=...  build with sanitizers: address,undefined or thread
@@ -14,6 +20,7 @@ pycnn.show_config() says why. With one, an error in the build is an error of the
 
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -72,6 +79,50 @@ def missing_prerequisite():
     return None
 
 
+def load_toolkit():
+    """pycnn/study/toolkit.py, of a pycnn that cannot be imported yet."""
+    path = ROOT / "pycnn" / "study" / "toolkit.py"
+    spec = importlib.util.spec_from_file_location("pycnn_toolkit", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+toolkit = load_toolkit()
+
+
+def cuda_archs():
+    """The architectures of PYCNN_CUDA_ARCHS, as CMake takes them."""
+    text = os.environ.get("PYCNN_CUDA_ARCHS") or "80;90a"
+    archs = [arch.strip() for arch in re.split("[,;]", text) if arch.strip()]
+    if not archs or not all(re.fullmatch(r"\d+[af]?", arch) for arch in archs):
+        raise SystemExit(
+            f"PYCNN_CUDA_ARCHS is {text!r}; accepted: numbers of architectures, such as 80,90a"
+        )
+    return archs
+
+
+def plan_cuda(native, why_no_native):
+    """(state, reason) of pycnn._cuda: built, skipped or off. `native` is the state of the rest."""
+    wanted = environment_choice("PYCNN_CUDA", ("auto", "1", "0"))
+    if wanted == "0":
+        return "off", "it was left out of this installation (PYCNN_CUDA=0)"
+    if native != "built":
+        reason = why_no_native
+    elif os.environ.get("PYCNN_SANITIZE"):
+        reason = "sanitizers are for the code of the CPU (PYCNN_SANITIZE)"
+    else:
+        reason = toolkit.find_nvcc()[1]
+    if wanted == "1" and reason:
+        raise SystemExit(f"PYCNN_CUDA=1, but {reason}")
+    if wanted == "auto" and not reason and not toolkit.has_driver():
+        reason = (
+            "NVIDIA's driver was not found (neither nvidia-smi nor libcuda.so.1); "
+            "PYCNN_CUDA=1 builds without it"
+        )
+    return ("skipped", reason) if reason else ("built", "")
+
+
 def first_line(command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[0]
 
@@ -99,17 +150,21 @@ class BuildExtensions(build_ext):
         else:
             state = "skipped" if reason else "built"
 
+        cuda, why_no_cuda = plan_cuda(state, reason)
+
+        info = {"COMPILER": None, "CMAKE": None, "NVCC": None, "CUDA_ARCHS": []}
         if state == "built":
-            info = self.build_with_cmake()
+            self.leave_out(() if cuda == "built" else ("_cuda",))
+            info |= self.build_with_cmake(cuda == "built")
         else:
             print(f"pycnn: WITHOUT the C++ extension: {reason}", file=sys.stderr, flush=True)
-            info = {"COMPILER": None, "CMAKE": None}
-            self.remove_earlier_extensions()
-            self.extensions = []
+            self.leave_out(("_native", "_emulated", "_cuda"))
         super().run()
-        self.write_build_info({"NATIVE": state, "REASON": reason or "", **info})
+        states = {"NATIVE": state, "REASON": reason or ""}
+        states |= {"CUDA": cuda, "CUDA_REASON": why_no_cuda}
+        self.write_build_info(states | info)
 
-    def build_with_cmake(self):
+    def build_with_cmake(self, with_cuda):
         compiler, _ = find_compiler()
         cmake = find_program("cmake")
         # In build/, not in setuptools' temporary folder: the next build compiles only what changed.
@@ -126,16 +181,23 @@ class BuildExtensions(build_ext):
             f"-DPYCNN_ISAS={os.environ.get('PYCNN_ISAS', '').replace(',', ';')}",
             f"-DPYCNN_SANITIZE={os.environ.get('PYCNN_SANITIZE', '')}",
             f"-DCMAKE_BUILD_TYPE={os.environ.get('PYCNN_BUILD_TYPE', '')}",
+            f"-DPYCNN_CUDA={'ON' if with_cuda else 'OFF'}",
         ]
+        info = {
+            "COMPILER": first_line([*compiler, "--version"]),
+            "CMAKE": first_line([cmake, "--version"]),
+        }
+        if with_cuda:
+            nvcc, _ = toolkit.find_nvcc()
+            archs = cuda_archs()
+            configure += [f"-DCMAKE_CUDA_COMPILER={nvcc}", f"-DPYCNN_CUDA_ARCHS={';'.join(archs)}"]
+            info |= {"NVCC": f"nvcc {toolkit.nvcc_version(nvcc)}", "CUDA_ARCHS": archs}
         if find_program("ninja"):
             configure += ["-GNinja", f"-DCMAKE_MAKE_PROGRAM={find_program('ninja')}"]
         jobs = str(self.parallel or os.cpu_count() or 1)
         self.cmake_run(configure)
         self.cmake_run([cmake, "--build", str(self.cmake_dir), "--parallel", jobs])
-        return {
-            "COMPILER": first_line([*compiler, "--version"]),
-            "CMAKE": first_line([cmake, "--version"]),
-        }
+        return info
 
     @staticmethod
     def pybind11_cmake_dir():
@@ -149,7 +211,7 @@ class BuildExtensions(build_ext):
         if subprocess.run(command, check=False).returncode != 0:
             raise SystemExit(
                 "pycnn: the C++ extension did not build (the compiler's messages are above); "
-                "PYCNN_NATIVE=0 installs without it"
+                "PYCNN_NATIVE=0 installs without it, PYCNN_CUDA=0 without the kernels for GPUs"
             )
 
     def build_extension(self, ext):
@@ -164,10 +226,13 @@ class BuildExtensions(build_ext):
             return Path(self.get_finalized_command("build_py").get_package_dir("pycnn"))
         return Path(self.build_lib, "pycnn")
 
-    def remove_earlier_extensions(self):
-        for ext in self.extensions:
-            name = Path(self.get_ext_filename(ext.name)).name
-            (self.package_folder() / name).unlink(missing_ok=True)
+    def leave_out(self, names):
+        """Builds no extension of these names, and removes what an earlier build left of them."""
+        for name in names:
+            file = Path(self.get_ext_filename(f"pycnn.{name}")).name
+            (self.package_folder() / file).unlink(missing_ok=True)
+        unwanted = [f"pycnn.{name}" for name in names]
+        self.extensions = [ext for ext in self.extensions if ext.name not in unwanted]
 
     def write_build_info(self, info):
         lines = ['"""Written by setup.py: how this pycnn was built."""', ""]
@@ -188,6 +253,7 @@ setup(
     ext_modules=[
         Extension("pycnn._native", sources=[]),
         Extension("pycnn._emulated", sources=[]),
+        Extension("pycnn._cuda", sources=[]),  # where PYCNN_CUDA wants it
     ],
     cmdclass={"build_ext": BuildExtensions},
 )

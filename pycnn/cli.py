@@ -3,6 +3,7 @@ tune."""
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from contextlib import nullcontext
@@ -302,38 +303,61 @@ def demo(
 
 @main.command()
 @click.argument("kernel")
+@click.option(
+    "--provider",
+    type=click.Choice(["triton", "cuda"]),
+    help="Whose kernel of that name; by default all there are.",
+)
 @click.option("--arch", default="sm_90", show_default=True, help="The architecture to compile for.")
 @click.option(
     "--dtype",
     type=click.Choice(["float16", "bfloat16", "float32", "float64"]),
-    default="float16",
-    show_default=True,
+    help="By default float16 for Triton, and every dtype for CUDA.",
 )
-@click.option("--layer", help="Only what this named layer launches, e.g. vgg.c3_2.")
-@click.option("--every", is_flag=True, help="Every shipped configuration, not only the chosen one.")
+@click.option("--layer", help="Only what this named layer launches (Triton), e.g. vgg.c3_2.")
+@click.option("--every", is_flag=True, help="Triton: every shipped configuration, not the chosen.")
 @click.option("--ptx", "form", flag_value="ptx", help="Print the PTX.")
 @click.option("--sass", "form", flag_value="sass", help="Print the machine code.")
 @click.option("--resources", "form", flag_value="resources", default=True, help="The default.")
-def inspect(kernel: str, arch: str, dtype: str, layer: str | None, every: bool, form: str) -> None:
-    """Compile the Triton kernels of kernels/KERNEL.py, without a GPU, and show what they became."""
+def inspect(
+    kernel: str, provider: str | None, arch: str, dtype: str | None, layer: str | None, every: bool,
+    form: str,
+) -> None:  # fmt: skip
+    """Compile kernels/KERNEL.py or csrc/cuda/KERNEL.cu without a GPU and show what they became."""
+    number = re.fullmatch(r"(?:sm_)?(\d+)a?", arch)
+    if number is None:
+        raise click.BadParameter(f"--arch: got {arch!r}, expected sm_80, sm_90 ...")
+    reasons = [
+        show(kernel, int(number[1]), dtype, layer, every, form)
+        for name, show in (("triton", _inspect_triton), ("cuda", _inspect_cuda))
+        if provider in (None, name)
+    ]
+    if None not in reasons:
+        raise click.ClickException("; ".join(map(str, reasons)))
+
+
+def _inspect_triton(
+    kernel: str, arch: int, dtype: str | None, layer: str | None, every: bool, form: str
+) -> str | None:
+    """Shows the Triton kernels of that name; the reason where there are none to show."""
+    from .kernels import mode
     from .study import aot, sass
 
-    _need("triton")
-    number = arch.removeprefix("sm_")
-    if not number.isdecimal():
-        raise click.BadParameter(f"--arch: got {arch!r}, expected sm_80, sm_90 ...")
-    aot.compile_mode()
+    if mode.why_not() is not None:
+        return f"Triton: {mode.why_not()}"
+    try:
+        aot.compile_mode()
+    except RuntimeError as error:
+        return f"Triton: {error}"
     if kernel not in aot.stems():
-        raise click.BadParameter(
-            f"no Triton kernel is called {kernel!r}; there are {', '.join(aot.stems())}"
-        )
-    table = Table("kernel", "layer", "regs", "spills", "shared", "instr", "wide", "loop", "ratio")
-    found = False
-    for shipped in aot.compilations(kernel, dtype, every, int(number)):
+        return f"no Triton kernel is called {kernel!r}; there are {', '.join(aot.stems())}"
+    dtype = dtype or "float16"
+    table = Table("Triton kernel", "layer", "regs", "spills", "shared", "instr", "wide", "loop",
+                  "ratio")  # fmt: skip
+    for shipped in aot.compilations(kernel, dtype, every, arch):
         if layer is not None and shipped.layer.split()[0] != layer:
             continue
-        found = True
-        facts, compiled = aot.measure(shipped, int(number))
+        facts, compiled = aot.measure(shipped, arch)
         if form != "resources":
             text = compiled.asm["ptx"]
             click.echo(f"// {shipped.name} on {shipped.layer}")
@@ -344,12 +368,64 @@ def inspect(kernel: str, arch: str, dtype: str, layer: str | None, every: bool, 
             str(facts.shared), str(facts.instructions), f"{facts.wide_accesses:.2f}",
             str(facts.loop), f"{facts.issue_ratio:.2f}",
         )  # fmt: skip
-    if not found:
-        raise click.ClickException(
-            f"no named layer runs {kernel} in {dtype}" + (f" as {layer}" if layer else "")
+    if not table.row_count:
+        return f"no named layer runs Triton's {kernel} in {dtype}" + (
+            f" as {layer}" if layer else ""
         )
     if form == "resources":
         _console().print(table)
+    return None
+
+
+_CUDA_TYPES = {
+    "float16": "Float16", "bfloat16": "BFloat16", "float32": "float", "float64": "double",
+}  # fmt: skip
+
+
+def _inspect_cuda(
+    kernel: str, number: int, dtype: str | None, layer: str | None, every: bool, form: str
+) -> str | None:
+    """Shows the CUDA kernels of that name; the reason where there are none to show."""
+    from .study import cubins
+
+    if layer is not None:
+        return "a CUDA kernel is compiled once for all layers, and has none to name (--layer)"
+    reason = cubins.why_not()
+    if reason is not None:
+        return f"CUDA: {reason}"
+    files = cubins.files_of(kernel)
+    if not files:
+        return f"no CUDA kernel is called {kernel!r}; there are {', '.join(cubins.stems())}"
+    arch = cubins.normalized(number)
+    table = Table("CUDA kernel", "regs", "spills", "shared", "instr", "wide", "uses")
+    try:
+        for stem in files:
+            if form == "ptx":
+                click.echo(cubins.compile_source(stem, arch, "ptx").decode())
+            elif form == "sass":
+                for name, function in cubins.functions(stem, arch):
+                    if _of_dtype(name, dtype):
+                        click.echo(f"// {name} on sm_{arch}\n{function.sass}")
+            else:
+                for name, facts in cubins.kernels(stem, arch):
+                    if _of_dtype(name, dtype):
+                        table.add_row(
+                            name, str(facts.registers), str(facts.spills), str(facts.shared),
+                            str(facts.instructions), f"{facts.wide_accesses:.2f}",
+                            " ".join(facts.uses),
+                        )  # fmt: skip
+    except RuntimeError as error:
+        raise click.ClickException(f"{kernel} does not compile:\n{error}") from None
+    if form == "resources":
+        table.title = f"sm_{arch}, CUDA {cubins.version()}"
+        _console().print(table)
+    return None
+
+
+def _of_dtype(name: str, dtype: str | None) -> bool:
+    """Whether an instantiation is for the dtype, or for none."""
+    types = set(re.findall(r"\w+", name.partition("<")[2])) & set(_CUDA_TYPES.values())
+    return dtype is None or not types or _CUDA_TYPES[dtype] in types
 
 
 @main.command()

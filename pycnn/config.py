@@ -33,7 +33,7 @@ def require_installed() -> None:
     )
 
 
-@functools.lru_cache(maxsize=3)
+@functools.lru_cache(maxsize=8)
 def extension_status(name: str) -> tuple[Any, str]:
     """(the extension module pycnn.<name>, "") or (None, why there is none)."""
     try:
@@ -42,7 +42,7 @@ def extension_status(name: str) -> tuple[Any, str]:
         if not os.path.samefile(here, found):
             raise ImportError(f"the one found, in {found}, belongs to another pycnn")
     except ImportError as error:
-        return None, _why_no_native(error)
+        return None, _why_none(name, error)
     from . import __version__
 
     built_for = module.version()
@@ -56,17 +56,34 @@ def native_status() -> tuple[Any, str]:
     return extension_status("_native")
 
 
+_LEAST_CAPABILITY = 80  # sm_80: what csrc/cuda/device.cuh is written for
+
+
+@functools.lru_cache(maxsize=1)
+def cuda_status() -> tuple[Any, str]:
+    """(the CUDA kernels for GPUs, "") or (None, why they cannot run here)."""
+    module, reason = extension_status("_cuda")
+    if module is None:
+        return None, reason
+    from . import array
+
+    reason = array.gpu_status() or ""
+    if reason:
+        return None, reason
+    found = int(array.import_cupy().cuda.Device().compute_capability)
+    if found < _LEAST_CAPABILITY:
+        return None, f"the GPU is sm_{found}; the CUDA kernels are for sm_{_LEAST_CAPABILITY} on"
+    return module, ""
+
+
 def cuda_modules() -> dict[str, Any]:
     """The modules with the CUDA kernels, by the device of their arrays: {"cpu": the emulated one,
-    "cuda": the one for GPUs}, each where it was built."""
-    modules = {
-        device: extension_status(name)[0]
-        for device, name in (("cpu", "_emulated"), ("cuda", "_cuda"))
-    }
+    "cuda": the one for GPUs}, each where it was built and can run."""
+    modules = {"cpu": extension_status("_emulated")[0], "cuda": cuda_status()[0]}
     return {device: module for device, module in modules.items() if module is not None}
 
 
-def _why_no_native(error: ImportError) -> str:
+def _why_none(name: str, error: ImportError) -> str:
     info = _build_info()
     if info is None:
         return "it was never built: install pycnn with 'make setup' or 'pip install -e .'"
@@ -74,7 +91,8 @@ def _why_no_native(error: ImportError) -> str:
         return (
             f"it was built for {info.PYTHON}, not {sys.implementation.cache_tag}: reinstall pycnn"
         )
-    return info.REASON or f"it was built, but cannot be imported: {error}"
+    recorded = getattr(info, "CUDA_REASON", "") if name == "_cuda" else info.REASON
+    return recorded or f"it was built, but cannot be imported: {error}"
 
 
 def _build_info() -> Any:
@@ -168,10 +186,22 @@ def config_dict() -> dict[str, Any]:
         built = ", ".join(native.isa_builds())
         config["isa"] = f"{_value_or_error(native.isa)} (built for {built})"
         config["threads"] = str(_value_or_error(native.get_num_threads))
+    config["cuda"] = _cuda_row(info)
     config["gpu"] = array.gpu_name()
     config["float32"] = f"multiplied as {_value_or_error(get_float32_precision)} on a GPU"
     config["environment"] = _environment()
     return config
+
+
+def _cuda_row(info: Any) -> str:
+    """What became of the CUDA kernels for GPUs."""
+    built, reason = extension_status("_cuda")
+    if built is None:
+        return f"no kernels for GPUs: {reason}"
+    compiler = getattr(info, "NVCC", None) or "nvcc"
+    archs = ", ".join(f"sm_{arch}" for arch in getattr(info, "CUDA_ARCHS", ()))
+    idle = cuda_status()[1]
+    return f"built by {compiler} for {archs or 'GPUs'}" + (f", not usable: {idle}" if idle else "")
 
 
 def _value_or_error(function: Any) -> Any:

@@ -15,6 +15,7 @@ pytest.importorskip("rich")
 from click.testing import CliRunner
 
 from pycnn.cli import main
+from pycnn.study import cubins, toolkit
 
 
 def run(*arguments):
@@ -142,3 +143,34 @@ def test_a_narrow_demo(tmp_path):
     assert picture.shape[0] > 500
     assert picture.shape[1] > 800
     assert "PyTorch" in (out / "kernels.txt").read_text()
+
+
+# --- inspect: Triton's part needs a process of its own --------------------------------------------
+
+
+def inspect_cuda(*arguments):
+    return run("inspect", *arguments, "--provider", "cuda")
+
+
+@pytest.mark.skipif(cubins.why_not() is not None, reason=str(cubins.why_not()))
+def test_inspect_shows_a_cuda_kernel():
+    result = inspect_cuda("add_activation", "--arch", "sm_80", "--dtype", "float32")
+    assert result.exit_code == 0, result.output
+    assert (
+        "sm_80, CUDA " in result.output and "add_activation_vector_kernel<float>" in result.output
+    )
+    assert "Float16" not in result.output and "double" not in result.output
+    result = inspect_cuda("add_activation", "--arch", "80", "--dtype", "float64", "--sass")
+    assert "// add_activation.add_activation_vector_kernel<double> on sm_80" in result.output
+    assert "STG.E.128" in result.output
+    assert ".target sm_80\n" in inspect_cuda("add_activation", "--arch", "80", "--ptx").output
+    assert "no CUDA kernel is called 'softmin'; there are add_" in inspect_cuda("softmin").output
+
+
+def test_inspect_says_why_it_cannot(monkeypatch):
+    monkeypatch.setattr(toolkit, "find_nvcc", lambda: (None, "nvcc was not found"))
+    result = inspect_cuda("add_activation")
+    assert result.exit_code == 1 and "Error: CUDA: nvcc was not found\n" in result.output
+    result = inspect_cuda("add_activation", "--layer", "vgg.c3_2")
+    assert result.exit_code == 1 and "compiled once for all layers" in result.output
+    assert inspect_cuda("add_activation", "--arch", "hopper").exit_code == 2

@@ -80,7 +80,13 @@ std::array<int64_t, Count> ints_arg(py::handle object, const std::string& name) 
     return values;
 }
 
-// An array on the host, NumPy's: any dtype of kDTypes, aligned to its elements.
+// What array libraries have in common, in two steps: a view with its dtype and number of axes, for
+// the caller to enter the data, the shape and the strides in bytes; and that view with its strides
+// in elements. Any dtype of kDTypes, aligned to its elements.
+ArrayView begin_view(py::handle dtype, int64_t ndim, const std::string& name);
+ArrayView finish_view(ArrayView view, const std::string& name);
+
+// An array on the host, NumPy's.
 ArrayView host_array_arg(py::handle object, const std::string& name);
 
 // An array where this module's kernels run: NumPy's, or CuPy's on the current GPU.

@@ -6,14 +6,12 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
-#include <new>
-#include <stdexcept>
-#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "common/half.h"
+#include "cuda/stream.h"
 
 namespace pycnn::cuda {
 
@@ -123,20 +121,6 @@ __device__ __forceinline__ void cp_async_wait() {
 
 // --- on the host
 // ----------------------------------------------------------------------------------
-
-// Throws what an error of CUDA's runtime is in C++, and clears it where that is possible.
-inline void check(cudaError_t error, const char* what) {
-    if (error == cudaSuccess) return;
-    cudaGetLastError();
-    if (error == cudaErrorMemoryAllocation) throw std::bad_alloc();
-    throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
-}
-
-// The stream of the calling thread's launches.
-inline cudaStream_t& current_stream() {
-    thread_local cudaStream_t stream = nullptr;
-    return stream;
-}
 
 template <class... Params>
 void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,

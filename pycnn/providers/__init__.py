@@ -39,10 +39,10 @@ def status(name: str) -> tuple[bool, str]:
     kernels = [e for group in dispatch._table.values() for e in group if e.provider == name]
     if kernels:
         covered = len({e.primitive for e in kernels})
-        return (
-            True,
-            f"{len(kernels)} kernels for {covered} of {len(dispatch.PRIMITIVES)} primitives",
-        )
+        note = f"{len(kernels)} kernels for {covered} of {len(dispatch.PRIMITIVES)} primitives"
+        if name == "cuda" and all(e.devices == ("cpu",) for e in kernels):
+            note += ", emulated on the CPU"
+        return True, note
     if name == "native":
         from ..config import native_status
 

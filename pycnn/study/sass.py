@@ -14,12 +14,13 @@ import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _RESOURCES = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
 _LINE = re.compile(r"/\*([0-9a-f]{4,6})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Za-z0-9_.]*)\s*([^;]*);")
 _MMA = ("HGMMA", "HMMA", "DMMA", "IMMA")
 _GLOBAL = ("LDG", "STG")
+_SPECIAL = (*_MMA, "LDGSTS", "LDSM", "UTMALDG")
 # multiply-adds a tensor-core instruction of a warp (HGMMA: of four warps) does, per k of the tile
 _HGMMA = re.compile(r"HGMMA\.64x(\d+)x(\d+)")
 
@@ -37,6 +38,7 @@ class Facts:
     loop: int = 0  # instructions of the loop that does most of the arithmetic
     issue_ratio: float = 0.0  # issue slots of that loop for each slot its tensor cores need
     hgmma_columns: int = 0  # the widest HGMMA's N
+    uses: list[str] = field(default_factory=list)  # instructions that a kernel may be written for
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,6 +55,13 @@ def cuobjdump() -> str:
     raise RuntimeError("cuobjdump is not there: it comes with Triton's wheel (pip install triton)")
 
 
+class Function(NamedTuple):
+    """One kernel of a cubin, as cuobjdump prints it."""
+
+    resources: str
+    sass: str
+
+
 def disassemble(cubin: bytes) -> tuple[str, str]:
     """(resource usage, SASS) of a cubin, as cuobjdump prints them."""
     with tempfile.TemporaryDirectory() as folder:
@@ -66,14 +75,30 @@ def disassemble(cubin: bytes) -> tuple[str, str]:
         return dump("--dump-resource-usage"), dump("--dump-sass")
 
 
-def facts(cubin: bytes, num_warps: int, shared: int | None = None) -> Facts:
-    """Read a cubin; `shared` is the dynamic shared memory, which the cubin does not know."""
+def functions(cubin: bytes) -> dict[str, Function]:
+    """The kernels of a cubin, by their mangled names."""
     resources, sass = disassemble(cubin)
-    found = _RESOURCES.search(resources)
+    _, *parts = re.split(r"^\s*Function : (\S+)\n", sass, flags=re.M)
+    bodies = dict(zip(parts[::2], parts[1::2], strict=True))
+    return {
+        name: Function(line, bodies[name])
+        for name, line in re.findall(r"^ *Function (\S+):\n(.*)", resources, re.M)
+    }
+
+
+def facts(cubin: bytes, num_warps: int, shared: int | None = None) -> Facts:
+    """Read a cubin of one kernel; `shared` is the dynamic shared memory, which the cubin does not
+    know."""
+    return facts_of(Function(*disassemble(cubin)), num_warps, shared)
+
+
+def facts_of(function: Function, num_warps: int, shared: int | None = None) -> Facts:
+    """Read one kernel."""
+    found = _RESOURCES.search(function.resources)
     if found is None:
         raise RuntimeError("cuobjdump reported no resources for the kernel")
     registers, stack, static, local = map(int, found.groups())
-    lines = [(int(at, 16), op, rest) for at, op, rest in _LINE.findall(sass)]
+    lines = [(int(at, 16), op, rest) for at, op, rest in _LINE.findall(function.sass)]
     names = Counter(op.split(".")[0] for _, op, _ in lines)
     spilling = names["STL"] + names["LDL"]
     accesses = [op for _, op, _ in lines if op.startswith(_GLOBAL)]
@@ -81,6 +106,7 @@ def facts(cubin: bytes, num_warps: int, shared: int | None = None) -> Facts:
     body = _main_loop(lines)
     widest = max((int(m[1]) for _, op, _ in lines if (m := _HGMMA.match(op))), default=0)
     kept = (*_MMA, "FFMA", "DFMA", "LDGSTS", "LDSM", "LDS", "STS", "UTMALDG", "LDG", "STG", "BAR")
+    whole = {f"{name}.E.128" for name in _GLOBAL for op in accesses if _is_wide(name, op)}
     return Facts(
         registers=registers,
         spills=stack + local + spilling,
@@ -91,7 +117,14 @@ def facts(cubin: bytes, num_warps: int, shared: int | None = None) -> Facts:
         loop=len(body),
         issue_ratio=_issue_ratio(body, num_warps),
         hgmma_columns=widest,
+        uses=sorted(whole | {name for name in _SPECIAL if names[name]}),
     )
+
+
+def _is_wide(name: str, op: str) -> bool:
+    """Whether `op` is a LDG or STG, as `name` says, of 16 bytes a thread."""
+    base, *flags = op.split(".")
+    return base == name and "128" in flags
 
 
 def _main_loop(lines: list[tuple[int, str, str]]) -> list[str]:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import pycnn
-from pycnn import config
+from pycnn import array, config
 
 ROOT = Path(pycnn.__file__).resolve().parent.parent
 
@@ -19,11 +19,12 @@ ROOT = Path(pycnn.__file__).resolve().parent.parent
 @pytest.fixture
 def forgetful():
     """Lets config ask its questions anew, before and after."""
-    for cached in (config.native_status, config.warn_without_native):
-        cached.cache_clear()
+    cached = (config.extension_status, config.cuda_status, config.warn_without_native)
+    for function in cached:
+        function.cache_clear()
     yield
-    for cached in (config.native_status, config.warn_without_native):
-        cached.cache_clear()
+    for function in cached:
+        function.cache_clear()
 
 
 @pytest.fixture
@@ -81,6 +82,57 @@ def test_an_extension_of_another_version_is_not_used(forgetful, monkeypatch):
     monkeypatch.setitem(sys.modules, "pycnn._native", other)
     expected = f"it was built for pycnn 0.0.9, not {pycnn.__version__}: reinstall pycnn"
     assert config.native_status() == (None, expected)
+
+
+@pytest.fixture
+def made_up_cuda(forgetful, monkeypatch):
+    """A pycnn with kernels for GPUs; call it to say what GPU there is."""
+    monkeypatch.setattr(config, "_build_info", lambda: SimpleNamespace(
+        NATIVE="built", REASON="", PYTHON=sys.implementation.cache_tag, CMAKE=None,
+        CUDA="built", CUDA_REASON="", NVCC="nvcc 13.0", CUDA_ARCHS=["80", "90a"],
+    ))  # fmt: skip
+    module = SimpleNamespace(__file__=config.__file__, version=lambda: pycnn.__version__)
+    monkeypatch.setitem(sys.modules, "pycnn._cuda", module)
+
+    def gpu(capability, status=None):
+        device = lambda: SimpleNamespace(compute_capability=capability, id=0)
+        cupy = SimpleNamespace(cuda=SimpleNamespace(Device=device))
+        monkeypatch.setattr(array, "gpu_status", lambda: status)
+        monkeypatch.setattr(array, "import_cupy", lambda: cupy)
+        monkeypatch.setattr(array, "gpu_name", lambda: "made up")
+        return module
+
+    return gpu
+
+
+def test_kernels_for_gpus_count_where_a_gpu_answers(made_up_cuda):
+    module = made_up_cuda("90")
+    assert config.cuda_status() == (module, "")
+    assert config.cuda_modules()["cuda"] is module
+    assert config.config_dict()["cuda"] == "built by nvcc 13.0 for sm_80, sm_90a"
+
+
+@pytest.mark.parametrize(
+    ("capability", "status", "reason"),
+    [
+        ("90", "cupy is not installed", "cupy is not installed"),
+        ("75", None, "the GPU is sm_75; the CUDA kernels are for sm_80 on"),
+    ],
+)
+def test_kernels_for_gpus_that_cannot_run_say_why(made_up_cuda, capability, status, reason):
+    made_up_cuda(capability, status)
+    assert config.cuda_status() == (None, reason)
+    assert "cuda" not in config.cuda_modules()
+    assert config.config_dict()["cuda"].endswith(f"for sm_80, sm_90a, not usable: {reason}")
+
+
+def test_kernels_for_gpus_that_were_not_built_say_why(made_up_cuda, monkeypatch):
+    made_up_cuda("90")
+    monkeypatch.setitem(sys.modules, "pycnn._cuda", None)
+    info = SimpleNamespace(**vars(config._build_info()) | {"CUDA_REASON": "nvcc was not found"})
+    monkeypatch.setattr(config, "_build_info", lambda: info)
+    assert config.cuda_status() == (None, "nvcc was not found")
+    assert config.config_dict()["cuda"] == "no kernels for GPUs: nvcc was not found"
 
 
 def test_a_missing_compiler_is_warned_of_once(without_native):

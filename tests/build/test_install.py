@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pycnn
+from pycnn.study import toolkit
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -124,6 +125,20 @@ pycnn.show_config()
         ),
         ({"PYCNN_NATIVE": "maybe"}, "PYCNN_NATIVE is 'maybe'; accepted: auto, 1, 0"),
         ({"PYCNN_WERROR": "yes"}, "PYCNN_WERROR is 'yes'; accepted: 0, 1"),
+        ({"PYCNN_CUDA": "yes"}, "PYCNN_CUDA is 'yes'; accepted: auto, 1, 0"),
+        (
+            {"PYCNN_CUDA": "1", "CUDACXX": "/nonexistent"},
+            "PYCNN_CUDA=1, but CUDACXX is '/nonexistent', and there is no such program",
+        ),
+        (
+            {"PYCNN_CUDA": "1", "PYCNN_NATIVE": "0"},
+            "PYCNN_CUDA=1, but it was left out of this installation (PYCNN_NATIVE=0)",
+        ),
+        pytest.param(
+            {"PYCNN_CUDA": "1", "PYCNN_CUDA_ARCHS": "80,hopper"},
+            "PYCNN_CUDA_ARCHS is '80,hopper'; accepted: numbers of architectures, such as 80,90a",
+            marks=pytest.mark.skipif(toolkit.find_nvcc()[0] is None, reason="nvcc was not found"),
+        ),
     ],
 )
 def test_what_cannot_be_met_fails_the_installation(source, environment, message):

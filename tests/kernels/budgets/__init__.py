@@ -1,8 +1,9 @@
-"""What each configuration of the Triton kernels may cost, one file per version of Triton.
+"""What each configuration of the Triton kernels may cost, one file per version of Triton. cuda.py
+is the same for the CUDA kernels, one file per version of CUDA.
 
     python -m tests.kernels.budgets --update [stem ...]
 
-compiles them again and writes the file; a person reads the difference before committing it.
+compiles them again and writes the files; a person reads the difference before committing it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -69,13 +71,29 @@ def faults(rows: Rows, budgets: Rows) -> list[str]:
         if budget is None:
             found.append(f"{name}: has no budget: python -m tests.kernels.budgets --update")
             continue
-        for key in ("registers", "shared", "loop", "issue_ratio"):
-            if row[key] > budget[key] * SLACK:
-                found.append(f"{name}: {key} {row[key]}, budget {budget[key]}")
+        found += over(name, row, budget, ("registers", "shared", "loop", "issue_ratio"))
         for key in ("wide_accesses", "hgmma_columns"):
             if row[key] < budget[key] / SLACK:
                 found.append(f"{name}: {key} {row[key]}, budget at least {budget[key]}")
     return found
+
+
+def over(name: str, row: dict[str, Any], budget: dict[str, Any], keys: Iterable[str]) -> list[str]:
+    """One line for each fact that is larger than its budget."""
+    return [
+        f"{name}: {key} {row[key]}, budget {budget[key]}"
+        for key in keys
+        if row[key] > budget[key] * SLACK
+    ]
+
+
+def write(to: Path, budgets: Rows) -> None:
+    """A row a line, in the order of their names."""
+    lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(budgets.items())]
+    temporary = to.with_suffix(".new")
+    temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    temporary.replace(to)
+    print(f"{len(budgets)} rows in {to}")
 
 
 def update(stems: list[str]) -> None:
@@ -93,8 +111,4 @@ def update(stems: list[str]) -> None:
             print(f"{name}: {row.get('error', 'spills')}")
             continue
         budgets[name] = {key: row[key] for key in KEPT}
-    lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(budgets.items())]
-    temporary = file().with_suffix(".new")
-    temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    temporary.replace(file())
-    print(f"{len(budgets)} configurations in {file()}")
+    write(file(), budgets)

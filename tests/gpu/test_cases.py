@@ -1,0 +1,108 @@
+"""The case table on a GPU: every CUDA kernel, and each answer beside Triton's.
+
+tests/kernels runs it on Triton's compiled kernels too; there CUDA's are the emulated ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pycnn import dispatch
+
+from ..kernels import harness
+from ..kernels.cases import CASES
+from ..kernels.configurations import Kernel
+from ..kernels.harness import Case
+from ..kernels.memory import LAYOUTS
+from .providers import compiled, on_a_gpu
+
+pytestmark = on_a_gpu
+DEVICE = "cuda:0"
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def run(case: Case, entry: dispatch.Entry, problem: Any, layout: Any, **how: Any) -> Any:
+    """What a kernel made of a problem, or None where it refuses."""
+    try:
+        return harness.execute(case, Kernel(entry), problem, layout, DEVICE, **how)
+    except pytest.skip.Exception:
+        return None
+
+
+def kernels(case: Case) -> list[dispatch.Entry]:
+    found = compiled(case.primitive, "cuda")
+    found = [e for e in found if not (case.large and e.algorithm == "naive")]
+    if not found:
+        pytest.skip(f"no CUDA kernel of {case.primitive} runs on this GPU")
+    return found
+
+
+def wrong(case: Case, entry: dispatch.Entry, problem: Any, outcome: Any) -> list[str]:
+    """What an outcome has wrong on real numbers."""
+    found = []
+    for i, (got, want, bound) in enumerate(
+        zip(outcome.outputs, problem.answers, problem.bounds, strict=True)
+    ):
+        if got.dtype.kind != "f":
+            line = harness.mismatch(got, want)
+        else:
+            bound = np.maximum(bound, harness.allowed_error(Kernel(entry), problem, i))
+            ratio = harness.error_ratio(got, want, bound)
+            line = None if ratio <= 1 else f"error is {ratio:.3g} times what it may be"
+        if line is not None:
+            found.append(f"{entry.algorithm}, output {i}: {line}")
+    return found
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.exact], ids=str)
+def test_exact(case: Case, request: pytest.FixtureRequest) -> None:
+    for entry, dtype, layout in itertools.product(kernels(case), case.dtypes, LAYOUTS):
+        problem = harness.integer_problem(case, dtype)
+        outcome = run(case, entry, problem, layout)
+        for got, want in zip(outcome.outputs if outcome else (), problem.answers):
+            line = harness.mismatch(got, want.astype(got.dtype))
+            where = f"{entry.algorithm} {dtype} {layout[0]} -> {layout[1]}"
+            assert line is None, f"{where}: {line}\n{harness.reproducer(request)}"
+
+
+@each_case
+def test_oracle_canary_and_repetition(case: Case, request: pytest.FixtureRequest) -> None:
+    for entry, dtype, layout in itertools.product(kernels(case), case.dtypes, LAYOUTS):
+        problem = harness.real_problem(case, dtype)
+        first = run(case, entry, problem, layout, guarded=True)
+        if first is None:
+            continue
+        second = run(case, entry, problem, layout)
+        lines = wrong(case, entry, problem, first) + first.damage
+        for a, b in zip(first.outputs, second.outputs, strict=True):
+            if not np.array_equal(a, b, equal_nan=True):
+                lines.append(f"{entry.algorithm}: two runs differ")
+        where = f"{dtype} {layout[0]} -> {layout[1]}"
+        assert not lines, f"{where}: {'; '.join(lines)}\n{harness.reproducer(request)}"
+
+
+@each_case
+def test_cuda_and_triton_agree(case: Case, request: pytest.FixtureRequest) -> None:
+    """Bit for bit on integers; on real numbers within the errors that both may make."""
+    kernels(case)
+    for dtype in case.dtypes:
+        draw = harness.integer_problem if case.exact else harness.real_problem
+        problem = draw(case, dtype)
+        answers = []
+        for provider in ("cuda", "triton"):
+            found = compiled(case.primitive, provider)
+            outcomes = (run(case, entry, problem, LAYOUTS[0]) for entry in found)
+            answers.append(next((o.outputs for o in outcomes if o is not None), None))
+        if None in answers:
+            continue  # one of them refuses this case
+        for i, (ours, theirs) in enumerate(zip(*answers, strict=True)):
+            if case.exact or ours.dtype.kind != "f":
+                line = harness.mismatch(ours, theirs)
+            else:
+                ratio = harness.error_ratio(ours, theirs, 2 * problem.bounds[i])
+                line = None if ratio <= 1 else f"they are {ratio:.3g} times too far apart"
+            assert line is None, f"{dtype} output {i}: {line}\n{harness.reproducer(request)}"
