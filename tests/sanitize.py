@@ -38,7 +38,7 @@ TESTS = ("tests/kernels", "tests/build/test_parallel.py")
 
 
 def run(name: str, arguments: list[str]) -> int:
-    flags, library, options = SANITIZERS[name]
+    flags, runtime, options = SANITIZERS[name]
     copy = ROOT / "build" / f"sanitize-{name}"
     copy_tree(copy)
     jobs = os.environ.get("JOBS", "2")
@@ -48,7 +48,7 @@ def run(name: str, arguments: list[str]) -> int:
         print(built.stdout + built.stderr)
         return built.returncode
     # the sanitizer looks for the functions it wraps when it starts: C++'s must be there by then
-    preload = " ".join(_library(file) for file in (library, "libstdc++.so.6"))
+    preload = " ".join(filter(None, map(library, (runtime, "libstdc++.so.6"))))
     environment = {"LD_PRELOAD": preload, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy)}
     # --capture=sys: what a process writes to its standard error as it dies is shown
     return subprocess.run(
@@ -61,10 +61,11 @@ def run(name: str, arguments: list[str]) -> int:
     ).returncode
 
 
-def _library(name: str) -> str:
-    """Where the compiler has a library."""
+def library(name: str) -> str | None:
+    """Where the compiler has a library, None if it has none."""
     command = [os.environ.get("CXX", "c++"), f"-print-file-name={name}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return found if os.path.isabs(found) else None
 
 
 def _best_isa() -> str:

@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#if !defined(__x86_64__) || defined(PYCNN_EMULATOR_UCONTEXT)
-#include <ucontext.h>
+#if !defined(__x86_64__) && !defined(PYCNN_EMULATOR_UCONTEXT)
 #define PYCNN_EMULATOR_UCONTEXT
+#endif
+#ifdef PYCNN_EMULATOR_UCONTEXT
+#include <ucontext.h>
 #endif
 
 namespace pycnn::emulator {

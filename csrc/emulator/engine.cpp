@@ -49,15 +49,24 @@ bool same(const Site& a, const Site& b) {
 
 // Lanes of one warp that wait for each other.
 struct Meeting {
-    unsigned mask = 0, arrived = 0;  // nobody: free
+    unsigned mask = 0, arrived = 0;
     const char* what = nullptr;
     Site site{};
     uint64_t generation = 0;
 };
 
 struct Warp {
-    unsigned claimed = 0;     // the masks of its meetings, which are disjoint
-    Meeting meetings[kWarp];  // as many as there may be
+    unsigned open = 0;        // the places of meetings that somebody waits at
+    Meeting meetings[kWarp];  // as many as there may be: a lane waits at one
+
+    // The one with the mask, or else a free place.
+    Meeting& of(unsigned mask) {
+        for (unsigned rest = open; rest != 0; rest &= rest - 1) {
+            Meeting& m = meetings[__builtin_ctz(rest)];
+            if (m.mask == mask) return m;
+        }
+        return meetings[__builtin_ctz(~open)];
+    }
 };
 
 enum class State : uint8_t { unstarted, running, waiting, finished };
@@ -157,22 +166,18 @@ class Engine {
             throw Fault(name_of(me) + " calls " + text_of(what, site) +
                         " with a mask that names lanes its warp does not have");
         Warp& warp = warps_[me.warp];
-        Meeting* m = warp.meetings;
-        if (warp.claimed & mask) {
-            while (m->arrived == 0 || !(m->mask & mask)) ++m;
-            if (m->mask != mask || !same(m->site, site) || m->what != what)
-                throw Fault(name_of(me) + " is in " + text_of(what, site) +
-                            " with another mask or at another place than lanes it shares it with, "
-                            "in " +
-                            text_of(m->what, m->site));
-        } else {
-            while (m->arrived != 0) ++m;
-            m->mask = mask, m->what = what, m->site = site;
-            warp.claimed |= mask;
+        Meeting& m = warp.of(mask);
+        const unsigned place = 1u << (&m - warp.meetings);
+        if (!(warp.open & place)) {
+            m.mask = mask, m.arrived = 0, m.what = what, m.site = site;
+            warp.open |= place;
+        } else if (!same(m.site, site) || m.what != what) {
+            throw Fault(name_of(me) + " waits in " + text_of(what, site) +
+                        ", lanes of the same mask in " + text_of(m.what, m.site));
         }
-        m->arrived |= bit;
+        m.arrived |= bit;
         let_go(me.operand);
-        if (m->arrived == mask) {
+        if (m.arrived == mask) {
             Thread* together[kWarp];
             FiberThread* const first = &threads_[me.warp * kWarp];
             for (unsigned i = 0; i < kWarp; ++i) {
@@ -182,11 +187,10 @@ class Engine {
             combine(together);
             for (Thread* t : together)
                 if (t != nullptr) let_go(t->result);
-            m->arrived = 0;
-            ++m->generation;
-            warp.claimed &= ~mask;
+            ++m.generation;
+            warp.open &= ~place;
         } else {
-            wait(m, what, site, m->generation);
+            wait(&m, what, site, m.generation);
             take_up(me.result);
         }
     }
@@ -333,10 +337,7 @@ class Engine {
             idle_.push_back(static_cast<int>(i));
         }
         block_arrived_ = 0;
-        for (Warp& warp : warps_) {
-            warp.claimed = 0;
-            for (Meeting& m : warp.meetings) m.arrived = 0;
-        }
+        for (Warp& warp : warps_) warp.open = 0;
     }
 
     // Why no thread can go on.

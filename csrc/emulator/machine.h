@@ -50,18 +50,21 @@ inline void __syncwarp(unsigned mask = 0xffffffffu,
 
 namespace pycnn::emulator {
 
-// Each lane takes the value of lane source(own lane), or its own where that is outside the warp.
-template <class T, class F>
-T shuffle(unsigned mask, const char* what, Site site, T value, const F& source) {
-    return exchange<T>(mask, what, site, value, [&](Thread* const* lanes) {
-        for (int i = 0; i < static_cast<int>(kWarp); ++i) {
+// Each lane takes the value of lane `from`, or its own where that is outside the warp. A lane
+// outside the mask has no defined value: all bits set.
+template <class T>
+T shuffle(unsigned mask, const char* what, Site site, T value, int from) {
+    struct Asked {
+        T value;
+        int from;
+    };
+    if (from < 0 || from >= static_cast<int>(kWarp)) from = static_cast<int>(current->lane);
+    return exchange<T>(mask, what, site, Asked{value, from}, [](Thread* const* lanes) {
+        for (unsigned i = 0; i < kWarp; ++i) {
             if (lanes[i] == nullptr) continue;
-            const int from = source(i);
-            // a lane outside the mask has no defined value: NaN, or ones
-            const bool own = from < 0 || from >= static_cast<int>(kWarp);
-            Thread* other = own ? lanes[i] : lanes[from];
+            Thread* const other = lanes[operand_of<Asked>(*lanes[i]).from];
             if (other != nullptr)
-                std::memcpy(lanes[i]->result, other->operand, sizeof(T));
+                result_of<T>(*lanes[i]) = operand_of<Asked>(*other).value;
             else
                 std::memset(lanes[i]->result, 0xff, sizeof(T));
         }
@@ -80,30 +83,31 @@ inline unsigned ballot(unsigned mask, const char* what, Site site, int predicate
 
 }  // namespace pycnn::emulator
 
-// The width of CUDA's shuffles is left at the whole warp.
+// The width of CUDA's shuffles is left at the whole warp; of a lane or a distance five bits count.
 template <class T>
 T __shfl_sync(unsigned mask, T value, int lane,
               pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
-    return pycnn::emulator::shuffle(mask, "__shfl_sync()", site, value,
-                                    [&](int) { return lane & 31; });
+    return pycnn::emulator::shuffle(mask, "__shfl_sync()", site, value, lane & 31);
 }
 template <class T>
 T __shfl_up_sync(unsigned mask, T value, unsigned distance,
                  pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
+    const int me = static_cast<int>(pycnn::emulator::current->lane);
     return pycnn::emulator::shuffle(mask, "__shfl_up_sync()", site, value,
-                                    [&](int i) { return i - static_cast<int>(distance); });
+                                    me - static_cast<int>(distance & 31));
 }
 template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned distance,
                    pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
+    const int me = static_cast<int>(pycnn::emulator::current->lane);
     return pycnn::emulator::shuffle(mask, "__shfl_down_sync()", site, value,
-                                    [&](int i) { return i + static_cast<int>(distance); });
+                                    me + static_cast<int>(distance & 31));
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int distance,
                   pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
-    return pycnn::emulator::shuffle(mask, "__shfl_xor_sync()", site, value,
-                                    [&](int i) { return i ^ distance; });
+    const int me = static_cast<int>(pycnn::emulator::current->lane);
+    return pycnn::emulator::shuffle(mask, "__shfl_xor_sync()", site, value, me ^ (distance & 31));
 }
 
 inline unsigned __ballot_sync(unsigned mask, int predicate,
@@ -283,20 +287,22 @@ void ldmatrix(uint32_t (&r)[4], const void* row, emulator::Site site) {
         throw emulator::Fault(emulator::name_of(*emulator::current) + " calls " +
                               emulator::text_of(what, site) +
                               " with a row that is not aligned to 16 bytes");
-    const auto out =
-        emulator::exchange<Four>(kFullWarp, what, site, row, [](emulator::Thread* const* lanes) {
-            uint16_t tile[4][8][8];
-            for (int i = 0; i < 32; ++i)
-                std::memcpy(tile[i / 8][i % 8], emulator::operand_of<const void*>(*lanes[i]), 16);
-            for (int i = 0; i < 32; ++i)
-                for (int t = 0; t < 4; ++t) {
-                    const int major = i / 4, minor = 2 * (i % 4);
-                    const uint32_t low = Transposed ? tile[t][minor][major] : tile[t][major][minor];
-                    const uint32_t high =
-                        Transposed ? tile[t][minor + 1][major] : tile[t][major][minor + 1];
-                    emulator::result_of<Four>(*lanes[i]).r[t] = low | high << 16;
-                }
-        });
+    // each lane reads its row itself: what another wrote there must have been waited for
+    const emulator::Piece<16> mine = emulator::piece<16>(row);
+    const auto fill = [](emulator::Thread* const* lanes) {
+        uint16_t tile[4][8][8];
+        for (int i = 0; i < 32; ++i)
+            std::memcpy(tile[i / 8][i % 8], lanes[i]->operand, sizeof tile[0][0]);
+        for (int i = 0; i < 32; ++i)
+            for (int t = 0; t < 4; ++t) {
+                const int major = i / 4, minor = 2 * (i % 4);
+                const uint32_t low = Transposed ? tile[t][minor][major] : tile[t][major][minor];
+                const uint32_t high =
+                    Transposed ? tile[t][minor + 1][major] : tile[t][major][minor + 1];
+                emulator::result_of<Four>(*lanes[i]).r[t] = low | high << 16;
+            }
+    };
+    const auto out = emulator::exchange<Four>(kFullWarp, what, site, mine, fill);
     std::memcpy(r, out.r, sizeof r);
 }
 }  // namespace detail
@@ -314,10 +320,10 @@ inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row,
 // --------------------------------------------------------------------
 
 inline void cp_async_16(void* shared, const void* global, bool inside) {
-    emulator::copy_later(shared, inside ? global : nullptr, 16);
+    emulator::copy_later<16>(shared, inside ? global : nullptr);
 }
 inline void cp_async_4(void* shared, const void* global, bool inside) {
-    emulator::copy_later(shared, inside ? global : nullptr, 4);
+    emulator::copy_later<4>(shared, inside ? global : nullptr);
 }
 inline void cp_async_commit() { emulator::commit_copies(); }
 // Waits until at most `Pending` of the thread's groups are under way.
