@@ -14,6 +14,7 @@ PY     = $(VENV)/bin/python
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS)
 
 CPP_SOURCES   = $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+TEST_SOURCES  = $(wildcard tests/emulator/*.cu)
 BUILD_SOURCES = setup.py CMakeLists.txt pyproject.toml constraints.txt $(CPP_SOURCES)
 
 .DELETE_ON_ERROR:
@@ -36,7 +37,7 @@ test-slow: setup ## the slow tests
 test-newer: $(VENV_NEWER)/.installed ## the smoke tests with the newest numpy and triton
 	OMP_NUM_THREADS=1 $(VENV_NEWER)/bin/python -m pytest -n $(JOBS) -m "smoke and not gpu"
 
-test-sanitize: setup ## the native kernels' tests under the address, undefined and thread sanitizers
+test-sanitize: setup ## the C++ kernels' tests under the address, undefined and thread sanitizers
 	$(PY) -m tests.sanitize address
 	$(PY) -m tests.sanitize thread
 
@@ -54,13 +55,13 @@ bench: setup ## times beside PyTorch's, written to benchmarks/results/
 lint: setup ## ruff, clang-format and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(VENV)/bin/clang-format --dry-run --Werror $(CPP_SOURCES)
+	$(VENV)/bin/clang-format --dry-run --Werror $(CPP_SOURCES) $(TEST_SOURCES)
 	$(PY) -m mypy
 
 format: setup ## lay out the sources as lint wants them
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .
-	$(VENV)/bin/clang-format -i $(CPP_SOURCES)
+	$(VENV)/bin/clang-format -i $(CPP_SOURCES) $(TEST_SOURCES)
 
 clean: ## remove what a build, a test or the demo left
 	rm -rf build dist out *.egg-info .mypy_cache .pytest_cache .ruff_cache
