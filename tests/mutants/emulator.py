@@ -6,8 +6,6 @@ from .harness import Mutant
 
 MACHINE = "csrc/emulator/machine.h"
 ENGINE = "csrc/emulator/engine.cpp"
-
-
 WORDS = "tests/emulator/test_machine.py -k "
 CHECKED = "tests/emulator/test_checked.py -k "
 
@@ -17,7 +15,7 @@ MUTANTS = [
            WORDS + "shuffles"),
     Mutant(MACHINE, "d[1] += sums[group][2 * part + 1];", "d[1] += sums[group][2 * part];",
            WORDS + "mma_of_integers"),
-    Mutant(MACHINE, "(bits + 0x1000u)", "(bits + 0x0fffu)", test("tf32")),
+    Mutant(MACHINE, "(bits + 0x1000u)", "(bits + 0x0fffu)", WORDS + "tf32"),
     Mutant("csrc/emulator/copies.h", "group < mine.closed - most", "group <= mine.closed - most",
            WORDS + "copies_land"),
     Mutant("csrc/emulator/shared_arrays.cpp", "std::memset(s.data, 0xff, s.bytes)", "(void)s",
