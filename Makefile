@@ -40,7 +40,7 @@ test-slow: setup ## the slow tests
 test-newer: $(VENV_NEWER)/.installed ## the smoke tests with the newest numpy and triton
 	OMP_NUM_THREADS=1 $(VENV_NEWER)/bin/python -m pytest -n $(JOBS) -m "smoke and not gpu"
 
-test-sanitize: setup ## the native kernels' tests under the address, undefined and thread sanitizers
+test-sanitize: setup ## the C++ kernels' tests under the address, undefined and thread sanitizers
 	$(PY) -m tests.sanitize address
 	$(PY) -m tests.sanitize thread
 

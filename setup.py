@@ -16,6 +16,7 @@ CUDA kernels for GPUs, pycnn._cuda, are built where there is nvcc beside it, and
     PYCNN_ISAS=avx512   build kernels for these instruction sets and the baseline only
     PYCNN_SANITIZE=...  build with sanitizers: address,undefined or thread
     PYCNN_BUILD_TYPE=.. CMake's build type, Release where it is empty
+    PYCNN_MODULES=...   build these modules of it only: _native,_emulated
 """
 
 import importlib.util
@@ -196,7 +197,14 @@ class BuildExtensions(build_ext):
             configure += ["-GNinja", f"-DCMAKE_MAKE_PROGRAM={find_program('ninja')}"]
         jobs = str(self.parallel or os.cpu_count() or 1)
         self.cmake_run(configure)
-        self.cmake_run([cmake, "--build", str(self.cmake_dir), "--parallel", jobs])
+        chosen = os.environ.get("PYCNN_MODULES", "")
+        if chosen:
+            modules = {f"pycnn.{name}" for name in chosen.split(",")}
+            self.extensions = [ext for ext in self.extensions if ext.name in modules]
+        targets = [ext.name.removeprefix("pycnn.") for ext in self.extensions]
+        self.cmake_run(
+            [cmake, "--build", str(self.cmake_dir), "--parallel", jobs, "--target", *targets]
+        )
         return info
 
     @staticmethod

@@ -1,7 +1,9 @@
-"""The native kernels under the compiler's sanitizers: python -m tests.sanitize address|thread
+"""The C++ kernels under the compiler's sanitizers: python -m tests.sanitize address|thread
 
-Builds the extension with them in a copy of the tree and runs tests/kernels there on its kernels:
-AddressSanitizer with UndefinedBehaviorSanitizer, or ThreadSanitizer. Other arguments are pytest's.
+Builds the extensions with them in a copy of the tree and runs tests/kernels there on the native and
+the emulated CUDA kernels: AddressSanitizer with UndefinedBehaviorSanitizer, or ThreadSanitizer.
+Other arguments are pytest's. Which of the emulated kernels' tests run: in_checked_builds() of
+tests/kernels/configurations.py.
 """
 
 from __future__ import annotations
@@ -33,12 +35,14 @@ SANITIZERS = {
         },
     ),
 }
+# a word of a report of each
+REPORTS = {"address": ("AddressSanitizer", "runtime error:"), "thread": ("ThreadSanitizer",)}
 # the tests of the kernels, and of the threads and the memory they share
 TESTS = ("tests/kernels", "tests/build/test_parallel.py")
 
 
 def run(name: str, arguments: list[str]) -> int:
-    flags, library, options = SANITIZERS[name]
+    flags = SANITIZERS[name][0]
     copy = ROOT / "build" / f"sanitize-{name}"
     copy_tree(copy)
     jobs = os.environ.get("JOBS", "2")
@@ -47,24 +51,31 @@ def run(name: str, arguments: list[str]) -> int:
     if built.returncode != 0:
         print(built.stdout + built.stderr)
         return built.returncode
-    # the sanitizer looks for the functions it wraps when it starts: C++'s must be there by then
-    preload = " ".join(_library(file) for file in (library, "libstdc++.so.6"))
-    environment = {"LD_PRELOAD": preload, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy)}
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy)}
     # --capture=sys: what a process writes to its standard error as it dies is shown
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-n", jobs]
-        + ["--capture=sys", "-k", "native"]
-        + (arguments or ["-m", "not gpu and not slow", *TESTS]),
+        + ["--capture=sys", "-k", "native or cuda."]
+        + (arguments or ["-m", "not gpu and not slow and not unchecked", *TESTS]),
         cwd=copy,
-        env=os.environ | environment | options,
+        env=os.environ | environment | runtime_environment(name),
         check=False,
     ).returncode
 
 
-def _library(name: str) -> str:
-    """Where the compiler has a library."""
+def runtime_environment(name: str) -> dict[str, str]:
+    """What a Python process needs to load a module that was built with the sanitizer."""
+    _, runtime, options = SANITIZERS[name]
+    # the sanitizer looks for the functions it wraps when it starts: C++'s must be there by then
+    libraries = map(library, (runtime, "libstdc++.so.6"))
+    return {"LD_PRELOAD": " ".join(filter(None, libraries))} | options
+
+
+def library(name: str) -> str | None:
+    """Where the compiler has a library, None if it has none."""
     command = [os.environ.get("CXX", "c++"), f"-print-file-name={name}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return found if os.path.isabs(found) else None
 
 
 def _best_isa() -> str:

@@ -1,11 +1,12 @@
 // The CUDA execution model on a CPU: grids of blocks of threads that meet at barriers.
 //
-// Two engines run a block. fibers.cpp runs its threads as fibers of one thread of the system and
-// spreads the blocks over the cores: fast. threads.cpp (PYCNN_EMULATOR_THREADS) gives every thread
-// of a block one of the system and runs one block at a time, for the sanitizers: ThreadSanitizer
-// then sees a race through shared memory, AddressSanitizer an access outside it.
+// The threads of a block are fibers of one thread of the system, so that a barrier costs a few
+// nanoseconds; blocks are spread over the cores. engine.cpp tells AddressSanitizer and
+// ThreadSanitizer about the fibers. Built for one of them (PYCNN_EMULATOR_ASAN, _TSAN), one block
+// runs at a time: shared arrays are then ordinary static memory, which AddressSanitizer guards, and
+// to ThreadSanitizer every CUDA thread is a thread that only the kernel's own barriers order.
 //
-// Both report, with file, line and thread, what a GPU would do silently or hang on: a barrier that
+// What a GPU would do silently or hang on is reported with file, line and thread: a barrier that
 // some threads of the block reach at another place or never, a warp's operation whose mask names a
 // lane that does not come, a lane outside its own mask. A thread that has returned does not count
 // as having arrived: stricter than the hardware, which the programming guide leaves undefined.
@@ -18,6 +19,10 @@
 #include <string>
 #include <type_traits>
 #include <vector>
+
+#if defined(PYCNN_EMULATOR_ASAN) || defined(PYCNN_EMULATOR_TSAN)
+#define PYCNN_EMULATOR_CHECKED
+#endif
 
 namespace pycnn::emulator {
 
@@ -67,7 +72,7 @@ struct Copies {
     int64_t closed = 0;         // groups
 };
 
-// What a thread of the block sees of itself; the engine that runs it adds its own.
+// What a thread of the block sees of itself; the engine adds its own.
 struct Thread {
     Index3 index;
     unsigned lane, warp;
@@ -76,8 +81,30 @@ struct Thread {
     alignas(16) std::byte operand[kSlot], result[kSlot];
 };
 
-// The thread that runs now. Set at each switch; a plain pointer, as it is read for every index.
-extern __thread Thread* current __attribute__((tls_model("initial-exec")));
+// Fibers' stacks, a power of two in size and aligned to it: from any address on one follows where
+// its last bytes are, which hold whose stack it is.
+#ifdef PYCNN_EMULATOR_CHECKED
+constexpr size_t kStack = 512 * 1024;  // the sanitizers' frames are large
+#else
+constexpr size_t kStack = 128 * 1024;
+#endif
+struct StackEnd {
+    Thread* thread;
+    void *engine, *fiber;
+    void* padding[5];
+};
+static_assert(sizeof(StackEnd) == 64);
+
+// The thread that runs now: current->lane. In a kernel only.
+struct Current {
+    static StackEnd& stack() {
+        const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+        return *reinterpret_cast<StackEnd*>((here | (kStack - 1)) + 1 - sizeof(StackEnd));
+    }
+    Thread* operator->() const { return stack().thread; }
+    Thread& operator*() const { return *stack().thread; }
+};
+constexpr Current current{};
 
 // A function over the operands of the lanes that have met: reads operand, writes result.
 class Combine {
@@ -101,12 +128,15 @@ void meet_block(Site site);
 // lanes' threads (null where a lane is not in the mask) before the others go on.
 void meet_warp(unsigned mask, const char* what, Site site, Combine combine);
 
-// Runs `body` once for every thread of the grid; throws the first Fault.
-void run_grid(Size3 grid, Size3 block, size_t shared_bytes, void (*body)(const void*),
-              const void* arguments);
+// Runs `body` once for every thread of the grid; throws the first exception of a thread. `kernel`
+// tells kernels apart.
+void run_grid(Size3 grid, Size3 block, size_t shared_bytes, const void* kernel,
+              void (*body)(const void*), const void* arguments);
 
 // "thread (3, 0, 0) of block (0, 1, 0)"
 std::string name_of(const Thread& thread);
+// "__syncthreads() at gemm.cuh:83"
+std::string text_of(const char* what, const Site& site);
 
 // What each lane hands in and takes out.
 template <class T>
@@ -123,11 +153,10 @@ T& result_of(Thread& t) {
 // The lanes of `mask` hand in a value each; combine(lanes) fills their results.
 template <class Out, class In, class F>
 Out exchange(unsigned mask, const char* what, Site site, const In& value, const F& combine) {
-    std::memcpy(current->operand, &value, sizeof value);
+    Thread& me = *current;
+    operand_of<In>(me) = value;
     meet_warp(mask, what, site, Combine(combine));
-    Out out;
-    std::memcpy(&out, current->result, sizeof out);
-    return out;
+    return result_of<Out>(me);
 }
 
 }  // namespace pycnn::emulator

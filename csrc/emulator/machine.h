@@ -17,14 +17,17 @@
 #include "emulator/copies.h"
 #include "emulator/engine.h"
 
-#define __global__
 #define __device__
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#ifdef PYCNN_EMULATOR_THREADS
-#define __shared__ static  // one block runs at a time, and AddressSanitizer guards it
+#ifdef PYCNN_EMULATOR_CHECKED
+// One block runs at a time. AddressSanitizer guards no variable that the linker may share among
+// files, as those of templates and inline functions: kernels are local to their files.
+#define __global__ [[maybe_unused]] static
+#define __shared__ static
 #else
+#define __global__
 #define __shared__ static thread_local  // a block's threads are fibers of one thread
 #endif
 
@@ -47,18 +50,21 @@ inline void __syncwarp(unsigned mask = 0xffffffffu,
 
 namespace pycnn::emulator {
 
-// Each lane takes the value of lane source(own lane), or its own where that is outside the warp.
-template <class T, class F>
-T shuffle(unsigned mask, const char* what, Site site, T value, const F& source) {
-    return exchange<T>(mask, what, site, value, [&](Thread* const* lanes) {
-        for (int i = 0; i < static_cast<int>(kWarp); ++i) {
+// Each lane takes the value of lane `from`, or its own where that is outside the warp. A lane
+// outside the mask has no defined value: all bits set.
+template <class T>
+T shuffle(unsigned mask, const char* what, Site site, T value, int from) {
+    struct Asked {
+        T value;
+        int from;
+    };
+    if (from < 0 || from >= static_cast<int>(kWarp)) from = static_cast<int>(current->lane);
+    return exchange<T>(mask, what, site, Asked{value, from}, [](Thread* const* lanes) {
+        for (unsigned i = 0; i < kWarp; ++i) {
             if (lanes[i] == nullptr) continue;
-            const int from = source(i);
-            // a lane outside the mask has no defined value: NaN, or ones
-            const bool own = from < 0 || from >= static_cast<int>(kWarp);
-            Thread* other = own ? lanes[i] : lanes[from];
+            Thread* const other = lanes[operand_of<Asked>(*lanes[i]).from];
             if (other != nullptr)
-                std::memcpy(lanes[i]->result, other->operand, sizeof(T));
+                result_of<T>(*lanes[i]) = operand_of<Asked>(*other).value;
             else
                 std::memset(lanes[i]->result, 0xff, sizeof(T));
         }
@@ -77,30 +83,31 @@ inline unsigned ballot(unsigned mask, const char* what, Site site, int predicate
 
 }  // namespace pycnn::emulator
 
-// The width of CUDA's shuffles is left at the whole warp.
+// The width of CUDA's shuffles is left at the whole warp; of a lane or a distance five bits count.
 template <class T>
 T __shfl_sync(unsigned mask, T value, int lane,
               pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
-    return pycnn::emulator::shuffle(mask, "__shfl_sync()", site, value,
-                                    [&](int) { return lane & 31; });
+    return pycnn::emulator::shuffle(mask, "__shfl_sync()", site, value, lane & 31);
 }
 template <class T>
 T __shfl_up_sync(unsigned mask, T value, unsigned distance,
                  pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
+    const int me = static_cast<int>(pycnn::emulator::current->lane);
     return pycnn::emulator::shuffle(mask, "__shfl_up_sync()", site, value,
-                                    [&](int i) { return i - static_cast<int>(distance); });
+                                    me - static_cast<int>(distance & 31));
 }
 template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned distance,
                    pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
+    const int me = static_cast<int>(pycnn::emulator::current->lane);
     return pycnn::emulator::shuffle(mask, "__shfl_down_sync()", site, value,
-                                    [&](int i) { return i + static_cast<int>(distance); });
+                                    me + static_cast<int>(distance & 31));
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int distance,
                   pycnn::emulator::Site site = pycnn::emulator::Site::here()) {
-    return pycnn::emulator::shuffle(mask, "__shfl_xor_sync()", site, value,
-                                    [&](int i) { return i ^ distance; });
+    const int me = static_cast<int>(pycnn::emulator::current->lane);
+    return pycnn::emulator::shuffle(mask, "__shfl_xor_sync()", site, value, me ^ (distance & 31));
 }
 
 inline unsigned __ballot_sync(unsigned mask, int predicate,
@@ -172,68 +179,77 @@ H from_float(float f) {
 
 namespace detail {
 
-struct MmaIn {
-    float d[4];
-    uint32_t a[4], b[2];
-};
-struct MmaOut {
-    float d[4];
+// Where a lane has its fragments.
+struct Fragments {
+    float* d;
+    const uint32_t *a, *b;
 };
 
-// d += a b, a and b read from the fragments of the 32 lanes. Products are exact, sums in float32 in
-// an order that the hardware does not promise either.
-template <int Depth, class A, class B>
+// d += left right, on the fragments of the 32 lanes. Products are exact, sums in float32 in an
+// order that the hardware does not promise either.
+template <int Depth>
+void multiply(const Fragments (&lanes)[32], const float (&left)[16][Depth],
+              const float (&right)[Depth][8]) {
+    float sums[16][8] = {};
+    for (int row = 0; row < 16; ++row)
+        for (int k = 0; k < Depth; ++k)
+            for (int column = 0; column < 8; ++column)
+                sums[row][column] += left[row][k] * right[k][column];
+    for (int i = 0; i < 32; ++i) {
+        const int group = i / 4, part = i % 4;
+        float* const d = lanes[i].d;
+        d[0] += sums[group][2 * part];
+        d[1] += sums[group][2 * part + 1];
+        d[2] += sums[group + 8][2 * part];
+        d[3] += sums[group + 8][2 * part + 1];
+    }
+}
+
+// Calls product(fragments of the 32 lanes) where they have met.
+template <class F>
 void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const char* what,
-         emulator::Site site, const A& a_of, const B& b_of) {
-    MmaIn in;
-    std::memcpy(in.d, d, sizeof d);
-    std::memcpy(in.a, a, sizeof a);
-    std::memcpy(in.b, b, sizeof b);
-    const auto out =
-        emulator::exchange<MmaOut>(kFullWarp, what, site, in, [&](emulator::Thread* const* lanes) {
-            float left[16][Depth], right[Depth][8];
-            for (int row = 0; row < 16; ++row)
-                for (int k = 0; k < Depth; ++k) left[row][k] = a_of(lanes, row, k);
-            for (int k = 0; k < Depth; ++k)
-                for (int column = 0; column < 8; ++column)
-                    right[k][column] = b_of(lanes, k, column);
-            for (int i = 0; i < 32; ++i) {
-                const float* old = emulator::operand_of<MmaIn>(*lanes[i]).d;
-                for (int j = 0; j < 4; ++j) {
-                    const int row = i / 4 + 8 * (j / 2), column = 2 * (i % 4) + j % 2;
-                    float sum = 0;
-                    for (int k = 0; k < Depth; ++k) sum += left[row][k] * right[k][column];
-                    emulator::result_of<MmaOut>(*lanes[i]).d[j] = old[j] + sum;
-                }
-            }
-        });
-    std::memcpy(d, out.d, sizeof d);
+         emulator::Site site, const F& product) {
+    emulator::operand_of<Fragments>(*emulator::current) = {d, a, b};
+    const auto together = [&](emulator::Thread* const* lanes) {
+        Fragments fragments[32];
+        for (int i = 0; i < 32; ++i) fragments[i] = emulator::operand_of<Fragments>(*lanes[i]);
+        product(fragments);
+    };
+    emulator::meet_warp(kFullWarp, what, site, emulator::Combine(together));
 }
 
+// The two halves of a register, the lower first.
 template <class H>
-float half_of(uint32_t pair, int which) {
+void unpack(uint32_t pair, float& low, float& high) {
     H h;
-    h.bits = static_cast<uint16_t>(pair >> 16 * which);
-    return static_cast<float>(h);
+    h.bits = static_cast<uint16_t>(pair);
+    low = static_cast<float>(h);
+    h.bits = static_cast<uint16_t>(pair >> 16);
+    high = static_cast<float>(h);
 }
+
+// The part of an operand that tensor cores read as tf32: they ignore the rest.
+inline float tf32_of(uint32_t bits) { return float_of_bits(bits & 0xffffe000u); }
 
 }  // namespace detail
 
 template <class H>
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], H,
                   emulator::Site site = emulator::Site::here()) {
-    using detail::MmaIn;
-    detail::mma<16>(
-        d, a, b, "mma.m16n8k16", site,
-        [](emulator::Thread* const* lanes, int row, int k) {
-            const int from = row % 8 * 4 + k % 8 / 2;
-            return detail::half_of<H>(
-                emulator::operand_of<MmaIn>(*lanes[from]).a[row / 8 + 2 * (k / 8)], k % 2);
-        },
-        [](emulator::Thread* const* lanes, int k, int column) {
-            const int from = column * 4 + k % 8 / 2;
-            return detail::half_of<H>(emulator::operand_of<MmaIn>(*lanes[from]).b[k / 8], k % 2);
-        });
+    detail::mma(d, a, b, "mma.m16n8k16", site, [](const detail::Fragments(&lanes)[32]) {
+        float left[16][16], right[16][8];
+        for (int i = 0; i < 32; ++i) {
+            const int group = i / 4, part = i % 4;
+            for (int j = 0; j < 4; ++j) {
+                float* const pair = &left[group + 8 * (j % 2)][2 * part + 8 * (j / 2)];
+                detail::unpack<H>(lanes[i].a[j], pair[0], pair[1]);
+            }
+            for (int j = 0; j < 2; ++j)
+                detail::unpack<H>(lanes[i].b[j], right[2 * part + 8 * j][group],
+                                  right[2 * part + 8 * j + 1][group]);
+        }
+        detail::multiply<16>(lanes, left, right);
+    });
 }
 
 // A float32 rounded to tf32, 11 bits, to nearest with ties away from zero (cvt.rna.tf32.f32).
@@ -243,21 +259,18 @@ inline uint32_t round_to_tf32(float f) {
     return (bits + 0x1000u) & 0xffffe000u;
 }
 
-// The hardware reads the upper 19 bits of an operand and ignores the rest.
 inline void mma_m16n8k8_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                              emulator::Site site = emulator::Site::here()) {
-    using detail::MmaIn;
-    detail::mma<8>(
-        d, a, b, "mma.m16n8k8", site,
-        [](emulator::Thread* const* lanes, int row, int k) {
-            const int from = row % 8 * 4 + k % 4;
-            return float_of_bits(
-                emulator::operand_of<MmaIn>(*lanes[from]).a[row / 8 + 2 * (k / 4)] & 0xffffe000u);
-        },
-        [](emulator::Thread* const* lanes, int k, int column) {
-            const int from = column * 4 + k % 4;
-            return float_of_bits(emulator::operand_of<MmaIn>(*lanes[from]).b[k / 4] & 0xffffe000u);
-        });
+    detail::mma(d, a, b, "mma.m16n8k8", site, [](const detail::Fragments(&lanes)[32]) {
+        float left[16][8], right[8][8];
+        for (int i = 0; i < 32; ++i) {
+            const int group = i / 4, part = i % 4;
+            for (int j = 0; j < 4; ++j)
+                left[group + 8 * (j % 2)][part + 4 * (j / 2)] = detail::tf32_of(lanes[i].a[j]);
+            for (int j = 0; j < 2; ++j) right[part + 4 * j][group] = detail::tf32_of(lanes[i].b[j]);
+        }
+        detail::multiply<8>(lanes, left, right);
+    });
 }
 
 // Four 8x8 tiles of 16-bit elements: lane 8*t + i hands in the address of row i of tile t, 16 bytes
@@ -271,23 +284,25 @@ template <bool Transposed>
 void ldmatrix(uint32_t (&r)[4], const void* row, emulator::Site site) {
     const char* what = Transposed ? "ldmatrix.trans" : "ldmatrix";
     if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
-        throw emulator::Fault(std::string(what) + " at " + site.file + ":" +
-                              std::to_string(site.line) +
-                              ": a row that is not aligned to 16 bytes");
-    const auto out =
-        emulator::exchange<Four>(kFullWarp, what, site, row, [](emulator::Thread* const* lanes) {
-            uint16_t tile[4][8][8];
-            for (int i = 0; i < 32; ++i)
-                std::memcpy(tile[i / 8][i % 8], emulator::operand_of<const void*>(*lanes[i]), 16);
-            for (int i = 0; i < 32; ++i)
-                for (int t = 0; t < 4; ++t) {
-                    const int major = i / 4, minor = 2 * (i % 4);
-                    const uint32_t low = Transposed ? tile[t][minor][major] : tile[t][major][minor];
-                    const uint32_t high =
-                        Transposed ? tile[t][minor + 1][major] : tile[t][major][minor + 1];
-                    emulator::result_of<Four>(*lanes[i]).r[t] = low | high << 16;
-                }
-        });
+        throw emulator::Fault(emulator::name_of(*emulator::current) + " calls " +
+                              emulator::text_of(what, site) +
+                              " with a row that is not aligned to 16 bytes");
+    // each lane reads its row itself: what another wrote there must have been waited for
+    const emulator::Piece<16> mine = emulator::piece<16>(row);
+    const auto fill = [](emulator::Thread* const* lanes) {
+        uint16_t tile[4][8][8];
+        for (int i = 0; i < 32; ++i)
+            std::memcpy(tile[i / 8][i % 8], lanes[i]->operand, sizeof tile[0][0]);
+        for (int i = 0; i < 32; ++i)
+            for (int t = 0; t < 4; ++t) {
+                const int major = i / 4, minor = 2 * (i % 4);
+                const uint32_t low = Transposed ? tile[t][minor][major] : tile[t][major][minor];
+                const uint32_t high =
+                    Transposed ? tile[t][minor + 1][major] : tile[t][major][minor + 1];
+                emulator::result_of<Four>(*lanes[i]).r[t] = low | high << 16;
+            }
+    };
+    const auto out = emulator::exchange<Four>(kFullWarp, what, site, mine, fill);
     std::memcpy(r, out.r, sizeof r);
 }
 }  // namespace detail
@@ -305,10 +320,10 @@ inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row,
 // --------------------------------------------------------------------
 
 inline void cp_async_16(void* shared, const void* global, bool inside) {
-    emulator::copy_later(shared, inside ? global : nullptr, 16);
+    emulator::copy_later<16>(shared, inside ? global : nullptr);
 }
 inline void cp_async_4(void* shared, const void* global, bool inside) {
-    emulator::copy_later(shared, inside ? global : nullptr, 4);
+    emulator::copy_later<4>(shared, inside ? global : nullptr);
 }
 inline void cp_async_commit() { emulator::commit_copies(); }
 // Waits until at most `Pending` of the thread's groups are under way.
@@ -323,9 +338,10 @@ void cp_async_wait() {
 template <class... Params>
 void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
             const std::common_type_t<Params>&... params) {
+    static_assert((std::is_trivially_copyable_v<Params> && ...), "they are copied as bytes");
     const auto body = [&] { kernel(params...); };
     emulator::run_grid(
-        grid, block, shared_bytes,
+        grid, block, shared_bytes, reinterpret_cast<const void*>(kernel),
         [](const void* f) { (*static_cast<const decltype(body)*>(f))(); }, &body);
 }
 

@@ -56,7 +56,7 @@ import torch
 
 from pycnn import array, dispatch, dtypes
 
-from .configurations import Kernel, configured, in_the_short_tier, kernels
+from .configurations import Kernel, configured, in_checked_builds, in_the_short_tier, kernels
 from .memory import LAYOUTS, Placed, place, poison, poisoned_workspaces
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
@@ -518,12 +518,13 @@ def parameters(
                 kernels(entry) if every_configuration else kernels(entry)[:1]
             ):
                 for dtype in dtypes_run:
-                    short = in_the_short_tier(
-                        test, case.primitive, case.name, case.exact, kernel, dtype
-                    )
+                    of_case = (test, case.primitive, case.name, case.exact)
+                    short = in_the_short_tier(*of_case, kernel, dtype)
                     too_large = case.large and kernel.provider == "triton"
                     slow = case.slow or i > 0 or not short or too_large
                     marks = [pytest.mark.slow] if slow else []
+                    if not in_checked_builds(*of_case, case.large, kernel, dtype):
+                        marks.append(pytest.mark.unchecked)
                     if "cpu" not in kernel.devices:
                         marks = [pytest.mark.gpu]
                     name = f"{case}-{kernel.name}-{dtype}"

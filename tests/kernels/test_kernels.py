@@ -23,8 +23,8 @@ def _devices(entry: Kernel) -> list[str]:
 
 def _exact_layouts(entry: Kernel, dtype: str) -> tuple[tuple[str, str], ...]:
     """Every layout in float32; two for the other dtypes and for what is slow: naive rungs and
-    interpreted kernels, one of each layout an image can have."""
-    if entry.provider == "triton":
+    interpreted and emulated kernels, one of each layout an image can have."""
+    if entry.provider in ("triton", "cuda"):
         return LAYOUTS[:2] if dtype == "float32" else LAYOUTS[2:3]
     return LAYOUTS if dtype == "float32" and entry.algorithm != "naive" else LAYOUTS[1:3]
 

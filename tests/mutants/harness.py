@@ -14,9 +14,13 @@ beginning with "tests/" (a node id, or a file and -k ...).
 
 A mutant is applied to a temporary copy of the tree, never to the tree itself; its killer runs on
 that copy: with PYCNN_PROVIDER=reference; where the fault is in C++, on the native kernels, compiled
-for the baseline instruction set; where it is in kernels/, on the interpreted kernels. It is killed
-if a test fails; a killer that selects no test, or a mutant that cannot be imported or compiled, is
-an error.
+for the baseline instruction set; where it is in csrc/cuda or csrc/emulator, on the emulated CUDA
+kernels; where it is in kernels/, on the interpreted kernels. It is killed if a test fails; a killer
+that selects no test, or a mutant that cannot be imported or compiled, is an error.
+
+A fault that values need not show, a dropped barrier or a step past an array, names the sanitizer
+that must report it, check="thread" or check="address" (AddressSanitizer and
+UndefinedBehaviorSanitizer): its killer runs in a build of the emulated kernels for that one.
 `python -m tests.mutants [words]` prints the verdicts as a table.
 """
 
@@ -36,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from ..build_copy import build, copy_tree
+from ..sanitize import REPORTS, SANITIZERS, runtime_environment
 
 TIMEOUT = 120.0  # seconds; a mutant that hangs is found by whoever waits for it
 
@@ -48,9 +53,11 @@ class Mutant:
     killer: str
     count: int = 1
     every_layout: bool = False  # the killer also runs in the layouts that are slow to test
+    check: str = ""  # the sanitizer that reports it
 
     def __str__(self) -> str:
-        return f"{Path(self.file).stem}: {_squeeze(self.old)} -> {_squeeze(self.new)}"
+        text = f"{Path(self.file).stem}: {_squeeze(self.old)} -> {_squeeze(self.new)}"
+        return f"{text} [{self.check}]" if self.check else text
 
     def apply(self, source: str) -> str:
         """The mutated source; ValueError where `old` is not there as often as it should be."""
@@ -63,6 +70,11 @@ class Mutant:
     def native(self) -> bool:
         """Whether it has to be compiled."""
         return self.file.startswith("csrc/")
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it is a fault in a CUDA kernel or in what emulates them."""
+        return self.file.startswith(("csrc/cuda/", "csrc/emulator/"))
 
     @property
     def interpreted(self) -> bool:
@@ -79,6 +91,7 @@ class Mutant:
             environment["PYCNN_TEST_CASES"] = self.killer
         expression = [] if one_case else [self.killer]
         provider = "native" if self.native else "triton" if self.interpreted else ""
+        provider = "cuda." if self.emulated else provider
         if provider:
             expression = [f"({self.killer}) and {provider}" if expression else provider]
         names = ["test_exact", "test_oracle"]
@@ -87,6 +100,8 @@ class Mutant:
         arguments = [f"tests/kernels/test_kernels.py::{name}" for name in names]
         if self.native and not self.every_layout:  # one configuration of each kernel
             arguments += ["-m", "not slow"]
+        if self.check:  # what a process writes as a sanitizer ends it is kept
+            arguments += ["--capture=sys"]
         return [*arguments, *(["-k", *expression] if expression else [])], environment
 
 
@@ -106,12 +121,16 @@ def collect() -> list[Mutant]:
 
 
 class Copy:
-    """A temporary copy of the tree, and a process that runs tests on it."""
+    """A temporary copy of the tree, and a process that runs tests on it; with `check`, its emulated
+    kernels are built for that sanitizer."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: str = "") -> None:
+        self.check = check
         self.root = Path(tempfile.mkdtemp(prefix="pycnn-mutants-"))
         copy_tree(self.root)
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.root)}
+        if check:
+            environment |= runtime_environment(check)
         self.server = subprocess.Popen(
             [sys.executable, "-B", str(self.root / "tests" / "mutants" / "server.py")],
             cwd=self.root,
@@ -154,17 +173,29 @@ class Copy:
         original, times = path.read_text(), (path.stat().st_atime, path.stat().st_mtime)
         path.write_text(mutant.apply(original))
         try:
-            if mutant.native and (failure := self.compile()):
+            by_its_test = mutant.killer.startswith("tests/emulator/")  # compiles what it runs
+            if mutant.native and not by_its_test and (failure := self.compile(mutant.emulated)):
                 return "error", 0.0, failure
             answer = self.run(*mutant.pytest_arguments())
         finally:
             path.write_text(original)
             if not mutant.native:  # what is compiled must look newer than the mutant's object
                 os.utime(path, times)
-        names = {0: "survived", 1: "killed"}
-        return names.get(answer["code"], "error"), answer["seconds"], answer["output"]
+        code, output = answer["code"], answer["output"]
+        if self.check:  # a test that fails, but without a report, is not what was asked for
+            reported = any(word in output for word in REPORTS[self.check])
+            verdict = "killed" if reported else "survived" if code in (0, 1) else "error"
+        else:
+            verdict = {0: "survived", 1: "killed"}.get(code, "error")
+        return verdict, answer["seconds"], output
 
-    def compile(self) -> str:
-        """Build the copy's extension without optimisation; the compiler's words if it fails."""
-        done = build(self.root, PYCNN_ISAS="baseline", PYCNN_BUILD_TYPE="Debug")
+    def compile(self, emulated: bool) -> str:
+        """Build the copy's native or its emulated kernels; the compiler's words if that fails."""
+        # emulated kernels do little per launch but in their thousands of threads
+        options = {"PYCNN_ISAS": "baseline"}
+        options["PYCNN_BUILD_TYPE"] = "MinSizeRel" if emulated else "Debug"
+        options["PYCNN_MODULES"] = "_emulated" if emulated else "_native"
+        if self.check:
+            options["PYCNN_SANITIZE"] = SANITIZERS[self.check][0]
+        done = build(self.root, **options)
         return done.stdout + done.stderr if done.returncode != 0 else ""
