@@ -165,6 +165,10 @@ CASES = [
     # four whole vectors of channels and a tail; rows of more than one vector
     *max_pool("3x3 and 83 channels", (1, 83, 5, 6), (3, 3), (2, 2), (1, 1)),
     *max_pool("2x2 and 65 channels", (3, 65, 4, 4), (2, 2), (2, 2), (0, 0)),
+    # whole vectors of channels in every dtype
+    *max_pool("3x3 stride 2 and 16 channels", (2, 16, 7, 6), (3, 3), (2, 2), (1, 1)),
+    *max_pool("3x3 stride 1 and 8 channels", (1, 8, 5, 6), (3, 3), (1, 1), (1, 1)),
+    *max_pool("dilated and 8 channels", (1, 8, 9, 11), (3, 2), (2, 3), (1, 1), (2, 3)),
     # outputs that are written past the caches
     *max_pool(
         "large",
@@ -221,6 +225,10 @@ CASES = [
     ),
     *avg_pool("stride beyond window", (2, 3, 9, 11), (2, 1), (3, 4), (0, 0)),
     *avg_pool("83 channels", (1, 83, 5, 6), (3, 3), (2, 2), (1, 1)),
+    *avg_pool("16 channels, pad not counted", (2, 16, 7, 6), (3, 3), (2, 2), (1, 1), True, False),
+    *avg_pool("3x3 stride 1 and 8 channels", (1, 8, 5, 6), (3, 3), (1, 1), (1, 1)),
+    *avg_pool("2x3 and 8 channels", (1, 8, 7, 6), (2, 3), (1, 2), (1, 1)),
+    *avg_pool("many taps and 8 channels", (1, 8, 11, 12), (8, 9), (3, 2), (4, 3), True, False),
     *avg_pool("stride 2, odd pad, 35 columns", (1, 2, 7, 35), (3, 3), (2, 2), (1, 1)),
     *avg_pool("stride 3, 50 columns", (1, 2, 7, 50), (4, 5), (3, 3), (1, 2), True, False),
     *avg_pool("long rows", (1, 3, 1, 400), (1, 300), (1, 50), (0, 20)),
@@ -229,6 +237,7 @@ CASES = [
     avg_pool("integers", (2, 3, 7, 8), (3, 3), (2, 1), (1, 0), dtypes=("int64",))[0],
     *adaptive("adaptive global", (2, 5, 7, 6), (1, 1)),
     *adaptive("adaptive global, many", (3, 37, 13, 11), (1, 1)),
+    *adaptive("adaptive global, 72 channels", (1, 72, 23, 24), (1, 1)),
     *adaptive("adaptive wide", (1, 70, 12, 12), (7, 7)),
     *adaptive("adaptive uneven", (2, 3, 11, 7), (4, 3)),
     *adaptive("adaptive to more", (2, 3, 4, 5), (7, 9)),
