@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 
@@ -81,19 +82,43 @@ __device__ __forceinline__ Pixel pixel_of(const Pixels& pixels, uint32_t i) {
     return at;
 }
 
-// Calls function(first image, Pixels) for runs of the N images in which threads can be numbered;
-// rows * columns * groups is at most kMostItems.
+// Calls function(first image, Pixels) for runs of the N images, each of `most_items` threads at
+// most or one image; rows * columns * groups is at most kMostItems.
 template <class F>
 void each_batch(int64_t N, int64_t rows, int64_t columns, int64_t groups, bool channels_inner,
-                F&& function) {
+                F&& function, int64_t most_items = kMostItems) {
     const int64_t image = rows * columns * groups;
     if (image == 0) return;
-    const int64_t most = kMostItems / image;
+    const int64_t most = std::max<int64_t>(most_items / image, 1);
     for (int64_t n = 0; n < N; n += most) {
         const int64_t images = std::min(most, N - n);
         function(n, Pixels{static_cast<uint32_t>(images * image), Division(rows), Division(columns),
                            Division(groups), channels_inner});
     }
+}
+
+// Calls function(arrays) for parts of images of the same N and C, cut along C where threads and
+// steps cannot be counted in 32 bits otherwise.
+template <size_t Count, class F>
+void each_fitting_part(std::array<ArrayView, Count> arrays, F&& function) {
+    const int64_t C = arrays[0].shape[1];
+    bool fits = true;
+    for (const ArrayView& a : arrays)
+        fits = fits && image_steps_fit(a) &&
+               (a.shape[2] == 0 || a.shape[3] == 0 || C <= kMostItems / a.shape[2] / a.shape[3]);
+    if (fits) return function(arrays);
+    if (C <= 1)
+        throw ValueError(refusal("an image's plane", shape_text(arrays[0]),
+                                 "planes whose elements are counted in 31 bits"));
+    std::array<ArrayView, Count> rest = arrays;
+    for (size_t i = 0; i < Count; ++i) {
+        arrays[i].shape[1] = C / 2;
+        rest[i].shape[1] = C - C / 2;
+        rest[i].data = static_cast<char*>(rest[i].data) +
+                       C / 2 * rest[i].strides[1] * info(rest[i].dtype).bytes;
+    }
+    each_fitting_part(arrays, function);
+    each_fitting_part(rest, function);
 }
 
 }  // namespace pycnn::cuda
