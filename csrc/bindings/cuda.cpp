@@ -24,4 +24,5 @@ PYBIND11_MODULE(PYCNN_MODULE, m) {
     bind_add_activation(m);
     bind_max_unpool2d(m);
     bind_pool2d(m);
+    bind_resize2d(m);
 }

@@ -6,10 +6,10 @@ tried.
 """
 
 from ...config import cuda_modules
-from ..compiled import add_activation, max_unpool2d, pool2d
+from ..compiled import add_activation, max_unpool2d, pool2d, resize2d
 from ..compiled.extension import Extension
 
 _EXTENSION = Extension("cuda", cuda_modules())
 
-for _family in (add_activation, max_unpool2d, pool2d):
+for _family in (add_activation, max_unpool2d, pool2d, resize2d):
     _family.register(_EXTENSION)
