@@ -56,25 +56,15 @@ struct LocalResponse {
 
 // Threads numbered over pixels x runs of channels.
 struct Runs {
-    int64_t count, pixels, runs;
-    Division by_pixels, by_runs;  // where `count` is below 2^31
+    uint32_t count;
+    Division pixels, runs;
     bool channels_inner;
 };
 
 // The run of thread `i`, which becomes its pixel.
-template <class Index>
-__device__ __forceinline__ Index run_of(const Runs& runs, Index& i) {
-    const auto divide = [](Index& n, const Division& by, int64_t divisor) -> Index {
-        if constexpr (sizeof(Index) == 4) {
-            return by.divide(n);
-        } else {
-            const Index rest = n % static_cast<Index>(divisor);
-            n /= static_cast<Index>(divisor);
-            return rest;
-        }
-    };
-    if (runs.channels_inner) return divide(i, runs.by_runs, runs.runs);
-    const Index pixel = divide(i, runs.by_pixels, runs.pixels), run = i;
+__device__ __forceinline__ uint32_t run_of(const Runs& runs, uint32_t& i) {
+    if (runs.channels_inner) return runs.runs.divide(i);
+    const uint32_t pixel = runs.pixels.divide(i), run = i;
     i = pixel;
     return run;
 }
@@ -218,12 +208,12 @@ __device__ __forceinline__ Accumulation<T> scale_of(const T* x, int64_t step, in
 }
 
 // Any window; a run is one channel.
-template <class T, class Index>
+template <class T>
 __global__ void __launch_bounds__(kNormThreads)
     local_response_norm_fprop_window_kernel(LocalResponseNormFprop<T> p) {
     using A = Accumulation<T>;
-    auto i = static_cast<Index>(int64_t{blockIdx.x} * kNormThreads + threadIdx.x);
-    if (i >= static_cast<Index>(p.runs.count)) return;
+    uint32_t i = blockIdx.x * kNormThreads + threadIdx.x;
+    if (i >= p.runs.count) return;
     const int c = static_cast<int>(run_of(p.runs, i));
     int64_t at[2];
     locate(p.walk, i, at);
@@ -232,26 +222,26 @@ __global__ void __launch_bounds__(kNormThreads)
     p.y.data[at[0] + c * p.y.step] = convert<T>(convert<A>(x[c * p.x.step]) / p.norm.power(s));
 }
 
-template <class T, class Index>
+template <class T>
 __global__ void __launch_bounds__(kNormThreads)
     local_response_norm_dgrad_window_kernel(LocalResponseNormDgrad<T> p) {
     using A = Accumulation<T>;
-    auto i = static_cast<Index>(int64_t{blockIdx.x} * kNormThreads + threadIdx.x);
-    if (i >= static_cast<Index>(p.runs.count)) return;
+    uint32_t i = blockIdx.x * kNormThreads + threadIdx.x;
+    if (i >= p.runs.count) return;
     const int c = static_cast<int>(run_of(p.runs, i));
     int64_t at[4];
     locate(p.walk, i, at);
     const T *dy = p.dy.data + at[1], *x = p.x.data + at[2], *y = p.y.data + at[3];
     const int first = c > p.norm.after ? c - p.norm.after : 0,
               last = c + p.norm.before < p.channels ? c + p.norm.before : p.channels - 1;
+    const A own =
+        convert<A>(dy[c * p.dy.step]) / p.norm.power(scale_of(x, p.x.step, c, p.channels, p.norm));
     A through = 0;
     for (int j = first; j <= last; ++j)
         through += convert<A>(dy[j * p.dy.step]) * convert<A>(y[j * p.y.step]) /
                    scale_of(x, p.x.step, j, p.channels, p.norm);
-    const A s = scale_of(x, p.x.step, c, p.channels, p.norm);
     p.dx.data[at[0] + c * p.dx.step] =
-        convert<T>(convert<A>(dy[c * p.dy.step]) / p.norm.power(s) -
-                   convert<A>(x[c * p.x.step]) * through * p.norm.slope);
+        convert<T>(own - convert<A>(x[c * p.x.step]) * through * p.norm.slope);
 }
 
 }  // namespace pycnn::cuda
