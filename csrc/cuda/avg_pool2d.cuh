@@ -4,25 +4,23 @@
 //            dx[n,c,h,w] = sum of dy / divisor over the windows that hold the pixel (h,w)
 //            divisor: divisor_override, or the window's pixels in the padded image, or without
 //            count_include_pad those in the image
-// Arrays     x, dx (N,C,H,W)  y, dy (N,C,P,Q); any strides; f16, bf16, f32, f64, fprop also
-// integers Grid       x: 128 threads a block over images x pixels x groups of channels, as in
-// max_pool2d.cuh.
-//            window, channels: parts of a window x blocks of channels x outputs; window, plane:
-//            outputs, 32 or 256 threads each
+// Arrays     x, dx (N,C,H,W)  y, dy (N,C,P,Q); any strides; f16, bf16, f32, f64, in fprop also
+//            integers
+// Grid       x: 128 threads a block over images x pixels x groups of channels, as in
+//            max_pool2d.cuh. window_channels: 256 threads for a part of a window x a block of
+//            channels; window_plane: 32 or 256 threads for an output
 // Tiling     a group is 16 bytes of channels where every array has whole vectors of them, else one.
 //            square: K x K windows of dilation 1, whose taps are loaded before any is added.
 //            blocks: dgrad of K x K windows with one STRIDE; a thread owns the STRIDE x STRIDE
-//            pixels that lie in the same ceil(K/STRIDE)^2 windows. gather: loops. window: many
-//            taps. Threads of a block share one window's pixels, four loads each under way, and add
-//            up in shared memory (channels) or by shuffles (plane). Where there are few windows,
-//            blocks share one: their sums meet in a second kernel
+//            pixels that lie in the same ceil(K/STRIDE)^2 windows. gather: loops.
+//            window: many taps. Threads of a block share one window's pixels, four loads each under
+//            way, and add up in shared memory (channels) or by shuffles (plane). Where there are
+//            few windows, blocks share one: their sums meet in a second kernel
 // Traffic    x read once, overlapping taps from the L1 cache, y written once; global 7x7x2048 in
 //            halves: 1 addition per 2 bytes; DenseNet's 2x2 of 56x56x256: 0.5 additions per byte:
 //            bandwidth
-// Numerics   float32 (float64) sums in a fixed order, times the divisor's reciprocal (naive:
-// divided
-//            by it), rounded once at the store; integers in their own type wrap, quotients
-//            truncated
+// Numerics   float32 (float64) sums in a fixed order, times the divisor's reciprocal (naive: over
+//            the divisor), rounded once at the store; integers wrap, their quotients are truncated
 // Refuses    nothing
 // Source     LeCun et al. 1998; Lin, Chen and Yan 2013, arXiv:1312.4400 (global)
 #pragma once
@@ -158,8 +156,7 @@ __global__ void __launch_bounds__(kPoolThreads)
                  averages<T>(sums, divisor_of<A>(p.override, row.divisor, column.divisor)));
 }
 
-// --- windows of many taps, dilation 1
-// -------------------------------------------------------------
+// --- windows of many taps, dilation 1 -----------------------------------------------------------
 
 constexpr int kWindowThreads = 256;
 
@@ -313,8 +310,7 @@ __global__ void __launch_bounds__(kWindowThreads)
         averages<T>(sums, divisor_of<A>(p.override, row.divisor, column.divisor)).v[0];
 }
 
-// --- the gradient
-// ---------------------------------------------------------------------------------
+// --- the gradient -------------------------------------------------------------------------------
 
 template <class T>
 struct AvgPool2dDgrad {
@@ -414,8 +410,7 @@ __global__ void __launch_bounds__(kPoolThreads)
         p.dx + at.n * p.dx_steps.n + (c * p.dx_steps.c + h * p.dx_steps.h + w * p.dx_steps.w), out);
 }
 
-// --- naive: an element a thread, as the formulas say
-// ----------------------------------------------
+// --- naive: an element a thread, as the formulas say --------------------------------------------
 
 template <class T>
 struct NaiveAvgPool2d {

@@ -47,6 +47,23 @@ __device__ __forceinline__ H from_float(float f) {
     return h;
 }
 
+// --- pairs of halves in a register ---------------------------------------------------------------
+
+template <class H>
+__device__ __forceinline__ uint32_t max_pair(uint32_t a, uint32_t b, H) {
+    uint32_t d;
+    if constexpr (std::is_same_v<H, Float16>)
+        asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+    else
+        asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+    return d;
+}
+template <class H>
+__device__ __forceinline__ uint32_t equal_pair(uint32_t a, uint32_t b, H) {
+    using Pair = std::conditional_t<std::is_same_v<H, Float16>, __half2, __nv_bfloat162>;
+    return __heq2_mask(reinterpret_cast<const Pair&>(a), reinterpret_cast<const Pair&>(b));
+}
+
 // --- tensor cores: the fragments are described in emulator/machine.h ------------------------------
 
 template <class H>

@@ -7,17 +7,16 @@
 // Arrays     x, y, dy, dx (N,C,*) of one dtype (f16, bf16, f32, f64); any strides
 // Grid       x: 128 threads a block over pixels x runs of channels; neighbours differ in their run
 //            where channels lie closer than pixels, else in their pixel
-// Tiling     run: windows of 5 channels; a thread has a run of 8 channels of one pixel, or where
-// the
-//            arrays have whole vectors of channels 16 bytes of them, and loads what lies around it
-//            once: a vector on either side. window: one channel a thread, any size, loops
+// Tiling     run: windows of 5 channels; a thread has a run of 8 channels (dgrad: 4) of one pixel,
+//            or where the arrays have whole vectors of channels 16 bytes of them, and loads what
+//            lies around it once: a vector on either side. window: one channel a thread, any size,
+//            loops
 // Traffic    fprop: x read, y written; dgrad: dy, x, y read, dx written; neighbours' loads are hits
 //            of the L1 cache. AlexNet's 55x55x96, size 5 in float32: about 3 FLOP/byte, bandwidth
 // Numerics   in float32 (f64 in itself), the window in the order of its channels. s^0.75 is
 //            sqrt(s) * sqrt(sqrt(s)); NaN and infinity as IEEE arithmetic has them
 // Refuses    nothing
-// Source     Krizhevsky, Sutskever and Hinton 2012, section 3.3 (there alpha is not divided by
-// size)
+// Source     Krizhevsky, Sutskever and Hinton 2012, section 3.3 (alpha there is not divided)
 #pragma once
 
 #include <math.h>

@@ -2,9 +2,8 @@
 //
 // Computes   y[n,c,p,q] = max of x over the window of (p,q); offsets = r*S + s of the tap taken
 //            dx[n,c,h,w] = sum of dy over the windows whose offset names the pixel (h,w)
-// Arrays     x, dx (N,C,H,W)  y, dy, offsets (N,C,P,Q); any strides; f16, bf16, f32, f64, fprop
-// also
-//            integers; offsets uint8, int32 above 256 taps
+// Arrays     x, dx (N,C,H,W)  y, dy, offsets (N,C,P,Q); any strides; f16, bf16, f32, f64, in fprop
+//            also integers; offsets uint8, int32 above 256 taps
 // Grid       x: 128 threads a block over images x pixels x groups of channels; neighbours differ in
 //            their channels where those lie closer than pixels, else in their column
 // Tiling     a group is 16 bytes of channels where every array has whole vectors of them, else one.
@@ -14,13 +13,15 @@
 //            gather: loops over the taps of a window, or the windows around a pixel
 // Traffic    fprop HW + PQ elements and PQ bytes per channel, taps that overlap from the L1 cache;
 //            dgrad PQ elements and PQ bytes read, HW elements written. ResNet's 3x3 stride 2 from
-//            112x112x64 in halves, N = 32: 51 + 19 MB, 2 comparisons a byte: bandwidth, if
-//            instructions per element stay few
-// Numerics   exact: ">" keeps the first of equal values, the last NaN wins; dgrad adds in float32
-//            (float64), taps ascending. No atomics; the same bits in every run
+//            112x112x64 in halves, N = 32: 51 + 19 MB, about 1 comparison a byte: bandwidth, if
+//            instructions are few, so that halves are compared two at a time
+// Numerics   exact: the first of equal values, the last NaN; dgrad adds in float32 (float64), taps
+//            ascending. No atomics; the same bits in every run
 // Refuses    nothing
 // Source     Ranzato et al. 2007, "Unsupervised learning of invariant feature hierarchies"
 #pragma once
+
+#include <string.h>
 
 #include <limits>
 #include <type_traits>
@@ -58,22 +59,69 @@ struct MaxPool2dFprop {
 // V channels of output `at`.
 template <class T, class Offset, int V>
 __device__ __forceinline__ void store_maxima(const MaxPool2dFprop<T, Offset>& p, const Pixel& at,
-                                             const Accumulation<T> (&best)[V],
-                                             const int (&taken)[V]) {
-    Vector<T, V> values;
+                                             const Vector<T, V>& best, const int (&taken)[V]) {
     Vector<Offset, V> taps;
 #pragma unroll
-    for (int v = 0; v < V; ++v) {
-        values.v[v] = convert<T>(best[v]);
-        taps.v[v] = static_cast<Offset>(taken[v]);
-    }
+    for (int v = 0; v < V; ++v) taps.v[v] = static_cast<Offset>(taken[v]);
     const int c = static_cast<int>(at.group) * V, row = static_cast<int>(at.row),
               column = static_cast<int>(at.column);
     const auto place = [&](const ImageSteps& s) {
         return at.n * s.n + (c * s.c + row * s.h + column * s.w);
     };
-    store_vector(p.y + place(p.y_steps), values);
+    store_vector(p.y + place(p.y_steps), best);
     store_vector(p.offsets + place(p.offset_steps), taps);
+}
+
+// The maxima of V channels over TAPS taps in order.
+template <class T, int TAPS, int V>
+__device__ __forceinline__ void take_all(const Vector<T, V> (&values)[TAPS], Vector<T, V>& best,
+                                         int (&taken)[V]) {
+    using A = Accumulation<T>;
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+        A largest = least<A>();
+        taken[v] = 0;
+#pragma unroll
+        for (int tap = 0; tap < TAPS; ++tap)
+            take(largest, taken[v], convert<A>(values[tap].v[v]), tap);
+        best.v[v] = convert<T>(largest);
+    }
+}
+
+// The same for halves, two at a time: the maxima first, then, backwards, the taps equal to them.
+// False where one is NaN, which equals nothing.
+template <class T, int TAPS, int V>
+__device__ __forceinline__ bool take_pairs(const Vector<T, V> (&values)[TAPS], Vector<T, V>& best,
+                                           int (&taken)[V]) {
+    constexpr int kPairs = V / 2;
+    using Pairs = Vector<uint32_t, kPairs>;
+    static_assert(sizeof(Pairs) == sizeof best, "two halves in a register");
+    Pairs words[TAPS], largest, found{};
+#pragma unroll
+    for (int tap = 0; tap < TAPS; ++tap) memcpy(&words[tap], &values[tap], sizeof(Pairs));
+    bool numbers = true;
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) {
+        largest.v[i] = words[0].v[i];
+#pragma unroll
+        for (int tap = 1; tap < TAPS; ++tap)
+            largest.v[i] = max_pair(largest.v[i], words[tap].v[i], T{});
+        numbers = numbers && equal_pair(largest.v[i], largest.v[i], T{}) == 0xffffffffu;
+    }
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) {
+        uint32_t taps = 0;
+#pragma unroll
+        for (int tap = TAPS - 1; tap >= 0; --tap) {
+            const uint32_t mask = equal_pair(words[tap].v[i], largest.v[i], T{});
+            found.v[i] = (words[tap].v[i] & mask) | (found.v[i] & ~mask);  // 0 or -0, as it is
+            taps = (static_cast<uint32_t>(tap) * 0x10001u & mask) | (taps & ~mask);
+        }
+        taken[2 * i] = static_cast<int>(taps & 0xffffu);
+        taken[2 * i + 1] = static_cast<int>(taps >> 16);
+    }
+    memcpy(&best, &found, sizeof best);
+    return numbers;
 }
 
 // A tap outside the image reads the nearest pixel inside, which another tap of the window reads
@@ -82,7 +130,6 @@ __device__ __forceinline__ void store_maxima(const MaxPool2dFprop<T, Offset>& p,
 template <class T, class Offset, int K, int V>
 __global__ void __launch_bounds__(kPoolThreads)
     max_pool2d_fprop_square_kernel(MaxPool2dFprop<T, Offset> p) {
-    using A = Accumulation<T>;
     static_assert(K * K <= 256, "a tap is a byte");
     const uint32_t i = blockIdx.x * kPoolThreads + threadIdx.x;
     if (i >= p.pixels.count) return;
@@ -93,23 +140,18 @@ __global__ void __launch_bounds__(kPoolThreads)
     int columns[K];
 #pragma unroll
     for (int s = 0; s < K; ++s) columns[s] = clamped(left + s, 0, p.columns.size - 1) * p.x_steps.w;
-    Vector<T, V> values[K][K];
+    Vector<T, V> values[K * K];
 #pragma unroll
     for (int r = 0; r < K; ++r) {
         const int row = clamped(top + r, 0, p.rows.size - 1) * p.x_steps.h;
 #pragma unroll
-        for (int s = 0; s < K; ++s) values[r][s] = load_vector<T, V>(x + (row + columns[s]));
+        for (int s = 0; s < K; ++s) values[r * K + s] = load_vector<T, V>(x + (row + columns[s]));
     }
-    A best[V];
+    Vector<T, V> best;
     int taken[V];
-#pragma unroll
-    for (int v = 0; v < V; ++v) {
-        best[v] = least<A>();
-        taken[v] = 0;
-#pragma unroll
-        for (int tap = 0; tap < K * K; ++tap)
-            take(best[v], taken[v], convert<A>(values[tap / K][tap % K].v[v]), tap);
-    }
+    bool done = false;
+    if constexpr (sizeof(T) == 2 && V > 1) done = take_pairs(values, best, taken);
+    if (!done) take_all(values, best, taken);
     if (top < 0 || left < 0 || top + K > p.rows.size || left + K > p.columns.size) {
 #pragma unroll
         for (int v = 0; v < V; ++v) {
@@ -134,11 +176,11 @@ __global__ void __launch_bounds__(kPoolThreads)
                  (row.start * p.x_steps.h + column.start * p.x_steps.w);
     const int down = p.rows.dilation * p.x_steps.h, along = p.columns.dilation * p.x_steps.w,
               S = p.columns.taps;
-    A best[V];
+    A largest[V];
     int taken[V];
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-        best[v] = least<A>();
+        largest[v] = least<A>();
         taken[v] = row.first * S + column.first;
     }
     for (int r = 0; r < row.count; ++r) {
@@ -147,9 +189,12 @@ __global__ void __launch_bounds__(kPoolThreads)
             const auto value = load_vector<T, V>(x + (r * down + s * along));
             const int tap = (row.first + r) * S + column.first + s;
 #pragma unroll
-            for (int v = 0; v < V; ++v) take(best[v], taken[v], convert<A>(value.v[v]), tap);
+            for (int v = 0; v < V; ++v) take(largest[v], taken[v], convert<A>(value.v[v]), tap);
         }
     }
+    Vector<T, V> best;
+#pragma unroll
+    for (int v = 0; v < V; ++v) best.v[v] = convert<T>(largest[v]);
     store_maxima<T, Offset, V>(p, at, best, taken);
 }
 
@@ -255,8 +300,7 @@ __global__ void __launch_bounds__(kPoolThreads)
         p.dx + at.n * p.dx_steps.n + (c * p.dx_steps.c + h * p.dx_steps.h + w * p.dx_steps.w), out);
 }
 
-// --- naive: an element a thread, as the formulas say
-// ----------------------------------------------
+// --- naive: an element a thread, as the formulas say --------------------------------------------
 
 template <class T, class Offset>
 struct NaiveMaxPool2d {

@@ -1,24 +1,20 @@
 // Max unpooling: each value back to the pixel its index names, zeros elsewhere; and its gradient.
 //
-// Computes   y[n,c].flat[indices[n,c,p,q]] = x[n,c,p,q], 0 in every other pixel; of equal indices
-// in
-//            one plane the last in row-major order is stored
+// Computes   y[n,c].flat[indices[n,c,p,q]] = x[n,c,p,q], 0 in every other pixel; of a plane's
+//            equal indices the last in row-major order is stored
 //            dx[n,c,p,q] = dy[n,c].flat[indices[n,c,p,q]]
 // Arrays     x, dx, indices (N,C,P,Q)  y, dy (N,C,H,W); any strides; f16, bf16, f32, f64, moved as
 //            they are stored; indices int64
-// Grid       x: planes: blocks of 256 threads with some planes each. find, fill, gather: 256
-// threads
-//            a block over images x pixels x channels
+// Grid       x: planes: blocks of 256 threads with some planes each; find, fill and dgrad: 256
+//            threads a block over images x pixels x channels
 // Tiling     y is gathered, not scattered into: a map holds for every pixel of y which element
-// comes
-//            there, 1 + its place in the plane, the largest where several do.
+//            comes there, 1 + its place in the plane, the largest where several do.
 //            planes: contiguous planes of up to 24,576 pixels; the map is in shared memory, 4 bytes
 //            a pixel. Else it is in a workspace: find makes it, fill reads it
-// Traffic    planes: indices and x read once, y written once: 8 + 2b bytes per element of x and b
-// per
-//            pixel of y; else 12 bytes a pixel of y more. Both bandwidth
+// Traffic    planes: 8 + 2b bytes per element of x and b per pixel of y, every one once; else 12
+//            bytes per pixel of y besides. Bandwidth
 // Numerics   exact; the map is made by integer maxima, whose order does not matter
-// Refuses    an index outside [0, H*W): what was found is handed back, dx is 0 there
+// Refuses    an index outside [0, H*W): the launcher raises; dx is 0 there
 // Source     Zeiler, Taylor and Fergus 2011, "Adaptive deconvolutional networks for mid and high
 //            level feature learning"
 #pragma once

@@ -127,8 +127,7 @@ __device__ __forceinline__ int clamped(int i, int least, int most) {
     return i < least ? least : i > most ? most : i;
 }
 
-// --- elements one by one: the naive rungs
-// ---------------------------------------------------------
+// --- elements one by one: the naive rungs -------------------------------------------------------
 
 // An array of four axes with any strides.
 template <class T>

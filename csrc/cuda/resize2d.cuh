@@ -10,8 +10,8 @@
 //            them all: 16 bytes of neighbouring channels where x and y have whole vectors of them,
 //            else 4 channels, which may be planes of different images.
 //            taps: 2 x 2 or 4 x 4 taps in line, else loops. Above 25 taps an output the launcher
-//            resamples along W into a workspace of accumulators, then along H: T + U loads, not T *
-//            U
+//            resamples along W into a workspace of accumulators, then along H: T + U loads instead
+//            of T * U
 // Traffic    x and y once, neighbours from the caches; bilinear 2x of 28x28x512 in halves: about
 //            4 FLOP/byte, bandwidth. In two passes the workspace besides, written and read once
 // Numerics   weights in the accumulator's type, along W first; float32 for the halves, one rounding

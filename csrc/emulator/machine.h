@@ -154,6 +154,37 @@ H from_float(float f) {
     return H(f);
 }
 
+// --- pairs of halves in a register ---------------------------------------------------------------
+
+namespace detail {
+template <class H>
+float half_of(uint32_t pair, int which) {
+    H h;
+    h.bits = static_cast<uint16_t>(pair >> 16 * which);
+    return static_cast<float>(h);
+}
+}  // namespace detail
+
+// The larger of each two, NaN where one of them is; -0 is less than 0.
+template <class H>
+uint32_t max_pair(uint32_t a, uint32_t b, H) {
+    uint32_t larger = 0;
+    for (int i = 0; i < 2; ++i) {
+        const float x = detail::half_of<H>(a, i), y = detail::half_of<H>(b, i);
+        const bool first = x > y || x != x || (x == y && (a >> 16 * i & 0x8000u) == 0);
+        larger |= ((first ? a : b) >> 16 * i & 0xffffu) << 16 * i;
+    }
+    return larger;
+}
+// Ones where the two are equal.
+template <class H>
+uint32_t equal_pair(uint32_t a, uint32_t b, H) {
+    uint32_t mask = 0;
+    for (int i = 0; i < 2; ++i)
+        if (detail::half_of<H>(a, i) == detail::half_of<H>(b, i)) mask |= 0xffffu << 16 * i;
+    return mask;
+}
+
 // --- tensor cores ---------------------------------------------------------------------------------
 // PTX ISA, "Matrix fragments for mma.m16n8k16" and "for mma.m16n8k8". With group = lane / 4 and
 // part = lane % 4, lane by lane:
@@ -202,13 +233,6 @@ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const ch
             }
         });
     std::memcpy(d, out.d, sizeof d);
-}
-
-template <class H>
-float half_of(uint32_t pair, int which) {
-    H h;
-    h.bits = static_cast<uint16_t>(pair >> 16 * which);
-    return static_cast<float>(h);
 }
 
 }  // namespace detail

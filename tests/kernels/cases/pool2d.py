@@ -128,11 +128,11 @@ def adaptive(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> list[C
     return maxima + _avg_cases(name, g, lambda x: F.adaptive_avg_pool2d(x, size), exact=False)
 
 
-def _special(values: tuple[float, ...]) -> Any:
+def _special(values: tuple[float, ...], channels: int) -> Any:
     """Small integers with some special values among them."""
 
     def inputs(draw: Draw) -> tuple[np.ndarray]:
-        x = draw.rng.integers(-1, 2, (2, 3, 6, 7)).astype("float64")
+        x = draw.rng.integers(-1, 2, (2, channels, 6, 7)).astype("float64")
         for value in values:
             x[draw.rng.random(x.shape) < 0.2] = value
         return (x,)
@@ -140,14 +140,14 @@ def _special(values: tuple[float, ...]) -> Any:
     return inputs
 
 
-def special_values(name: str, values: tuple[float, ...], *window: Any) -> Case:
-    g = pool2d_geometry((2, 3, 6, 7), *window)
+def special_values(name: str, values: tuple[float, ...], *window: Any, channels: int = 3) -> Case:
+    g = pool2d_geometry((2, channels, 6, 7), *window)
     oracle = _max_pool(g, lambda x: F.max_pool2d(x, *window, return_indices=True))
     return Case(
         "max_pool2d_fprop",
         name,
         g,
-        _special(values),
+        _special(values, channels),
         oracle,
         exact=False,
         out_dtypes=(None, "uint8"),
@@ -203,6 +203,8 @@ CASES = [
     special_values("NaN", (np.nan,), (3, 3), (2, 2), (1, 1)),
     special_values("NaN in squares", (np.nan,), (3, 3), (1, 1), (0, 0)),
     special_values("NaN in fours", (np.nan,), (2, 2), (2, 2), (0, 0)),
+    special_values("NaN in few vectors", (np.nan,), (3, 3), (2, 2), (1, 1), channels=16),
+    special_values("infinities in vectors", (-np.inf,) * 8, (3, 3), (2, 2), (1, 1), channels=8),
     special_values("infinities", (np.inf, -np.inf), (2, 3), (2, 1), (0, 1)),
     special_values("all of them", (np.nan, np.inf, -np.inf), (2, 2), (1, 1), (1, 0), (2, 3)),
     special_values("mostly -inf", (-np.inf,) * 8, (3, 3), (2, 2), (1, 1)),
