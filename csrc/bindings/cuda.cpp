@@ -22,4 +22,8 @@ PYBIND11_MODULE(PYCNN_MODULE, m) {
         py::arg("count"), "Sets how many threads blocks are spread over.");
 #endif
     bind_add_activation(m);
+    bind_local_response_norm(m);
+    bind_max_unpool2d(m);
+    bind_pool2d(m);
+    bind_resize2d(m);
 }

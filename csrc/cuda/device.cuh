@@ -45,8 +45,24 @@ __device__ __forceinline__ H from_float(float f) {
     return h;
 }
 
-// --- tensor cores: the fragments are described in emulator/machine.h
-// ------------------------------
+// --- pairs of halves in a register ---------------------------------------------------------------
+
+template <class H>
+__device__ __forceinline__ uint32_t max_pair(uint32_t a, uint32_t b, H) {
+    uint32_t d;
+    if constexpr (std::is_same_v<H, Float16>)
+        asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+    else
+        asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+    return d;
+}
+template <class H>
+__device__ __forceinline__ uint32_t equal_pair(uint32_t a, uint32_t b, H) {
+    using Pair = std::conditional_t<std::is_same_v<H, Float16>, __half2, __nv_bfloat162>;
+    return __heq2_mask(reinterpret_cast<const Pair&>(a), reinterpret_cast<const Pair&>(b));
+}
+
+// --- tensor cores: the fragments are described in emulator/machine.h -----------------------------
 
 template <class H>
 __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4],
@@ -119,8 +135,7 @@ __device__ __forceinline__ void cp_async_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
 }
 
-// --- on the host
-// ----------------------------------------------------------------------------------
+// --- on the host ---------------------------------------------------------------------------------
 
 template <class... Params>
 void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,

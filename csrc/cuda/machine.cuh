@@ -13,6 +13,7 @@
 //   lane(), kFullWarp           this thread's place in its warp; the mask of all 32
 //   dynamic_shared<T>()         the memory the launch gave the block, 128-byte aligned
 //   to_float(h), from_float<H>(f), and the pairs convert<A>(T) builds from them (numbers.cuh)
+//   max_pair(a, b, H{}), equal_pair(a, b, H{})         on two halves in a register
 //   mma_m16n8k16(d, a, b, H{})  d += a b on tensor cores, halves; mma_m16n8k8_tf32(d, a, b)
 //   round_to_tf32(f)            the bits of a float32 rounded to 11 bits, for the latter
 //   ldmatrix_x4(r, row), ldmatrix_x4_trans(r, row)     8x8 tiles of halves from shared memory

@@ -165,10 +165,40 @@ H from_float(float f) {
     return H(f);
 }
 
-// --- tensor cores
-// --------------------------------------------------------------------------------- PTX ISA,
-// "Matrix fragments for mma.m16n8k16" and "for mma.m16n8k8". With group = lane / 4 and part = lane
-// % 4, lane by lane:
+// --- pairs of halves in a register ---------------------------------------------------------------
+
+namespace detail {
+template <class H>
+float half_of(uint32_t pair, int which) {
+    H h;
+    h.bits = static_cast<uint16_t>(pair >> 16 * which);
+    return static_cast<float>(h);
+}
+}  // namespace detail
+
+// The larger of each two, NaN where one of them is; -0 is less than 0.
+template <class H>
+uint32_t max_pair(uint32_t a, uint32_t b, H) {
+    uint32_t larger = 0;
+    for (int i = 0; i < 2; ++i) {
+        const float x = detail::half_of<H>(a, i), y = detail::half_of<H>(b, i);
+        const bool first = x > y || x != x || (x == y && (a >> 16 * i & 0x8000u) == 0);
+        larger |= ((first ? a : b) >> 16 * i & 0xffffu) << 16 * i;
+    }
+    return larger;
+}
+// Ones where the two are equal.
+template <class H>
+uint32_t equal_pair(uint32_t a, uint32_t b, H) {
+    uint32_t mask = 0;
+    for (int i = 0; i < 2; ++i)
+        if (detail::half_of<H>(a, i) == detail::half_of<H>(b, i)) mask |= 0xffffu << 16 * i;
+    return mask;
+}
+
+// --- tensor cores --------------------------------------------------------------------------------
+// PTX ISA, "Matrix fragments for mma.m16n8k16" and "for mma.m16n8k8". With group = lane / 4 and
+// part = lane % 4, lane by lane:
 //   d (16 x 8)   d[0], d[1] row group, d[2], d[3] row group + 8; columns 2*part, 2*part + 1
 //   halves       a (16 x 16) a[0] row group, a[1] row group + 8, columns 2*part, 2*part + 1;
 //                            a[2], a[3] the same rows, columns 8 further; b (16 x 8) b[0] rows
@@ -316,8 +346,7 @@ inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row,
     detail::ldmatrix<true>(r, row, site);
 }
 
-// --- copies past the registers
-// --------------------------------------------------------------------
+// --- copies past the registers -------------------------------------------------------------------
 
 inline void cp_async_16(void* shared, const void* global, bool inside) {
     emulator::copy_later<16>(shared, inside ? global : nullptr);
@@ -332,8 +361,7 @@ void cp_async_wait() {
     emulator::finish_copies(Pending);
 }
 
-// --- on the host
-// ----------------------------------------------------------------------------------
+// --- on the host ---------------------------------------------------------------------------------
 
 template <class... Params>
 void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,

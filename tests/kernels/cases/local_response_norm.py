@@ -55,6 +55,7 @@ CASES = [
     *lrn("wider than the channels", (2, 3, 3, 3), 9, 2.0, 0.5, 1.0),
     *lrn("one channel", (2, 1, 3, 3), 2, 2.0, 1.25, 0.5),
     *lrn("37 channels", (1, 37, 5, 7), 5, 0.5, 0.75, 1.0),
+    *lrn("whole vectors of channels", (2, 24, 3, 5), 5, 0.5, 0.75, 1.0),
     *lrn("more than a block of pixels", (2, 5, 7, 11), 3, 0.5, 1.0, 2.0),
     *lrn("sequence", (2, 6, 7), 3, 1.0, 0.75, 1.0),
     *lrn("empty", (0, 6, 3, 3), 3, 1.0, 0.75, 1.0),

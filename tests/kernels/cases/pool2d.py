@@ -128,11 +128,11 @@ def adaptive(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> list[C
     return maxima + _avg_cases(name, g, lambda x: F.adaptive_avg_pool2d(x, size), exact=False)
 
 
-def _special(values: tuple[float, ...]) -> Any:
+def _special(values: tuple[float, ...], channels: int) -> Any:
     """Small integers with some special values among them."""
 
     def inputs(draw: Draw) -> tuple[np.ndarray]:
-        x = draw.rng.integers(-1, 2, (2, 3, 6, 7)).astype("float64")
+        x = draw.rng.integers(-1, 2, (2, channels, 6, 7)).astype("float64")
         for value in values:
             x[draw.rng.random(x.shape) < 0.2] = value
         return (x,)
@@ -140,14 +140,14 @@ def _special(values: tuple[float, ...]) -> Any:
     return inputs
 
 
-def special_values(name: str, values: tuple[float, ...], *window: Any) -> Case:
-    g = pool2d_geometry((2, 3, 6, 7), *window)
+def special_values(name: str, values: tuple[float, ...], *window: Any, channels: int = 3) -> Case:
+    g = pool2d_geometry((2, channels, 6, 7), *window)
     oracle = _max_pool(g, lambda x: F.max_pool2d(x, *window, return_indices=True))
     return Case(
         "max_pool2d_fprop",
         name,
         g,
-        _special(values),
+        _special(values, channels),
         oracle,
         exact=False,
         out_dtypes=(None, "uint8"),
@@ -165,6 +165,10 @@ CASES = [
     # four whole vectors of channels and a tail; rows of more than one vector
     *max_pool("3x3 and 83 channels", (1, 83, 5, 6), (3, 3), (2, 2), (1, 1)),
     *max_pool("2x2 and 65 channels", (3, 65, 4, 4), (2, 2), (2, 2), (0, 0)),
+    # whole vectors of channels in every dtype
+    *max_pool("3x3 stride 2 and 16 channels", (2, 16, 7, 6), (3, 3), (2, 2), (1, 1)),
+    *max_pool("3x3 stride 1 and 8 channels", (1, 8, 5, 6), (3, 3), (1, 1), (1, 1)),
+    *max_pool("dilated and 8 channels", (1, 8, 9, 11), (3, 2), (2, 3), (1, 1), (2, 3)),
     # outputs that are written past the caches
     *max_pool(
         "large",
@@ -199,6 +203,8 @@ CASES = [
     special_values("NaN", (np.nan,), (3, 3), (2, 2), (1, 1)),
     special_values("NaN in squares", (np.nan,), (3, 3), (1, 1), (0, 0)),
     special_values("NaN in fours", (np.nan,), (2, 2), (2, 2), (0, 0)),
+    special_values("NaN in few vectors", (np.nan,), (3, 3), (2, 2), (1, 1), channels=16),
+    special_values("infinities in vectors", (-np.inf,) * 8, (3, 3), (2, 2), (1, 1), channels=8),
     special_values("infinities", (np.inf, -np.inf), (2, 3), (2, 1), (0, 1)),
     special_values("all of them", (np.nan, np.inf, -np.inf), (2, 2), (1, 1), (1, 0), (2, 3)),
     special_values("mostly -inf", (-np.inf,) * 8, (3, 3), (2, 2), (1, 1)),
@@ -221,6 +227,10 @@ CASES = [
     ),
     *avg_pool("stride beyond window", (2, 3, 9, 11), (2, 1), (3, 4), (0, 0)),
     *avg_pool("83 channels", (1, 83, 5, 6), (3, 3), (2, 2), (1, 1)),
+    *avg_pool("16 channels, pad not counted", (2, 16, 7, 6), (3, 3), (2, 2), (1, 1), True, False),
+    *avg_pool("3x3 stride 1 and 8 channels", (1, 8, 5, 6), (3, 3), (1, 1), (1, 1)),
+    *avg_pool("2x3 and 8 channels", (1, 8, 7, 6), (2, 3), (1, 2), (1, 1)),
+    *avg_pool("many taps and 8 channels", (1, 8, 11, 12), (8, 9), (3, 2), (4, 3), True, False),
     *avg_pool("stride 2, odd pad, 35 columns", (1, 2, 7, 35), (3, 3), (2, 2), (1, 1)),
     *avg_pool("stride 3, 50 columns", (1, 2, 7, 50), (4, 5), (3, 3), (1, 2), True, False),
     *avg_pool("long rows", (1, 3, 1, 400), (1, 300), (1, 50), (0, 20)),
@@ -229,6 +239,7 @@ CASES = [
     avg_pool("integers", (2, 3, 7, 8), (3, 3), (2, 1), (1, 0), dtypes=("int64",))[0],
     *adaptive("adaptive global", (2, 5, 7, 6), (1, 1)),
     *adaptive("adaptive global, many", (3, 37, 13, 11), (1, 1)),
+    *adaptive("adaptive global, 72 channels", (1, 72, 23, 24), (1, 1)),
     *adaptive("adaptive wide", (1, 70, 12, 12), (7, 7)),
     *adaptive("adaptive uneven", (2, 3, 11, 7), (4, 3)),
     *adaptive("adaptive to more", (2, 3, 4, 5), (7, 9)),
