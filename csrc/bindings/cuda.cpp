@@ -23,4 +23,8 @@ PYBIND11_MODULE(PYCNN_MODULE, m) {
 #endif
     bind_add_activation(m);
     bind_batch_norm(m);
+    bind_concat(m);
+    bind_dropout(m);
+    bind_softmax(m);
+    bind_softmax_cross_entropy(m);
 }

@@ -56,32 +56,33 @@ __global__ void __launch_bounds__(kNormThreads) batch_norm_apply_kernel(NormAppl
     Affine<A, Channels> affine;
     A invstd[Channels];
     affine_of(p.vectors, share.channel, affine, invstd);
-    for_vectors<Plain ? kNormLoads : 1>(share, p.walk.down, [&](auto many, Index v) {
-        constexpr int Many = decltype(many)::value;
-        V x[Many], residual[Many]{};
-        int64_t to[Many];
+    for_groups<Plain ? kNormLoads : 1>(
+        share.first, share.last, static_cast<Index>(p.walk.down), [&](auto many, Index v) {
+            constexpr int Many = decltype(many)::value;
+            V x[Many], residual[Many]{};
+            int64_t to[Many];
 #pragma unroll
-        for (int i = 0; i < Many; ++i) {
-            int64_t at[3];
-            place(p.walk, share.channel, v + static_cast<Index>(i * p.walk.down), at);
-            to[i] = at[0];
-            x[i] = p.x.template load<N>(at[1]);
-            if (p.adds) residual[i] = p.residual.template load<N>(at[2]);
-        }
-#pragma unroll
-        for (int i = 0; i < Many; ++i) {
-            A y[N];
-#pragma unroll
-            for (int j = 0; j < N; ++j) {
-                const int c = Channels == 1 ? 0 : j;
-                y[j] = normalised(convert<A>(x[i].v[j]) - affine.mean[c], affine.scale[c],
-                                  affine.shift[c]);
-                if (p.adds) y[j] += convert<A>(residual[i].v[j]);
-                y[j] = norm_activation<Plain>(p.activation, y[j]);
+            for (int i = 0; i < Many; ++i) {
+                int64_t at[3];
+                place(p.walk, share.channel, v + static_cast<Index>(i * p.walk.down), at);
+                to[i] = at[0];
+                x[i] = p.x.template load<N>(at[1]);
+                if (p.adds) residual[i] = p.residual.template load<N>(at[2]);
             }
-            p.y.template store<N>(to[i], y);
-        }
-    });
+#pragma unroll
+            for (int i = 0; i < Many; ++i) {
+                A y[N];
+#pragma unroll
+                for (int j = 0; j < N; ++j) {
+                    const int c = Channels == 1 ? 0 : j;
+                    y[j] = normalised(convert<A>(x[i].v[j]) - affine.mean[c], affine.scale[c],
+                                      affine.shift[c]);
+                    if (p.adds) y[j] += convert<A>(residual[i].v[j]);
+                    y[j] = norm_activation<Plain>(p.activation, y[j]);
+                }
+                p.y.template store<N>(to[i], y);
+            }
+        });
 }
 
 template <class T>
@@ -122,35 +123,37 @@ __global__ void __launch_bounds__(kNormThreads) batch_norm_dgrad_kernel(NormDgra
     affine_of(p.vectors, share.channel, affine, invstd);
     regression_of(p.sum_dy, p.sum_dy_xhat, p.elements, share.channel, invstd, mean_dy, slope);
     const bool trains = p.sum_dy.data != nullptr, reads_x = trains || p.relu;
-    for_vectors<kNormLoads>(share, p.walk.down, [&](auto many, Index v) {
-        constexpr int Many = decltype(many)::value;
-        V dy[Many], x[Many]{};
-        int64_t to[Many];
+    for_groups<kNormLoads>(
+        share.first, share.last, static_cast<Index>(p.walk.down), [&](auto many, Index v) {
+            constexpr int Many = decltype(many)::value;
+            V dy[Many], x[Many]{};
+            int64_t to[Many];
 #pragma unroll
-        for (int i = 0; i < Many; ++i) {
-            int64_t at[3];
-            place(p.walk, share.channel, v + static_cast<Index>(i * p.walk.down), at);
-            to[i] = at[0];
-            dy[i] = p.dy.template load<N>(at[1]);
-            if (reads_x) x[i] = p.x.template load<N>(at[2]);
-        }
-#pragma unroll
-        for (int i = 0; i < Many; ++i) {
-            A dx[N];
-#pragma unroll
-            for (int j = 0; j < N; ++j) {
-                const int c = Channels == 1 ? 0 : j;
-                dx[j] = convert<A>(dy[i].v[j]);
-                if (reads_x) {
-                    const A d = convert<A>(x[i].v[j]) - affine.mean[c];
-                    if (p.relu && normalised(d, affine.scale[c], affine.shift[c]) <= 0) dx[j] = 0;
-                    if (trains) dx[j] = dx[j] - mean_dy[c] - d * slope[c];
-                }
-                dx[j] *= affine.scale[c];
+            for (int i = 0; i < Many; ++i) {
+                int64_t at[3];
+                place(p.walk, share.channel, v + static_cast<Index>(i * p.walk.down), at);
+                to[i] = at[0];
+                dy[i] = p.dy.template load<N>(at[1]);
+                if (reads_x) x[i] = p.x.template load<N>(at[2]);
             }
-            p.dx.template store<N>(to[i], dx);
-        }
-    });
+#pragma unroll
+            for (int i = 0; i < Many; ++i) {
+                A dx[N];
+#pragma unroll
+                for (int j = 0; j < N; ++j) {
+                    const int c = Channels == 1 ? 0 : j;
+                    dx[j] = convert<A>(dy[i].v[j]);
+                    if (reads_x) {
+                        const A d = convert<A>(x[i].v[j]) - affine.mean[c];
+                        if (p.relu && normalised(d, affine.scale[c], affine.shift[c]) <= 0)
+                            dx[j] = 0;
+                        if (trains) dx[j] = dx[j] - mean_dy[c] - d * slope[c];
+                    }
+                    dx[j] *= affine.scale[c];
+                }
+                p.dx.template store<N>(to[i], dx);
+            }
+        });
 }
 
 }  // namespace pycnn::cuda

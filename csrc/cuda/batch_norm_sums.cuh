@@ -100,15 +100,16 @@ __global__ void __launch_bounds__(kNormThreads) batch_norm_stats_kernel(NormStat
 #pragma unroll
         for (int c = 0; c < Channels; ++c) own.mean[c] = convert<A>(x.v[c]);
     }
-    for_vectors<kSumLoads>(share, p.walk.down, [&](auto many, Index v) {
-        constexpr int Many = decltype(many)::value;
-        V x[Many];
+    for_groups<kSumLoads>(share.first, share.last, static_cast<Index>(p.walk.down),
+                          [&](auto many, Index v) {
+                              constexpr int Many = decltype(many)::value;
+                              V x[Many];
 #pragma unroll
-        for (int i = 0; i < Many; ++i)
-            x[i] =
-                p.x.template load<Channels * Pixels>(at(v + static_cast<Index>(i * p.walk.down)));
-        own.template add<Many, Pixels>(x);
-    });
+                              for (int i = 0; i < Many; ++i)
+                                  x[i] = p.x.template load<Channels * Pixels>(
+                                      at(v + static_cast<Index>(i * p.walk.down)));
+                              own.template add<Many, Pixels>(x);
+                          });
 
     counts[threadIdx.x] = own.count;
 #pragma unroll
@@ -158,30 +159,31 @@ __global__ void __launch_bounds__(kNormThreads) batch_norm_reduce_kernel(NormRed
     if (share.inside) {
         Affine<A, Channels> affine;
         affine_of(p.vectors, share.channel, affine, invstd);
-        for_vectors<kReduceLoads>(share, p.walk.down, [&](auto many, Index v) {
-            constexpr int Many = decltype(many)::value;
-            V dy[Many], x[Many];
+        for_groups<kReduceLoads>(
+            share.first, share.last, static_cast<Index>(p.walk.down), [&](auto many, Index v) {
+                constexpr int Many = decltype(many)::value;
+                V dy[Many], x[Many];
 #pragma unroll
-            for (int i = 0; i < Many; ++i) {
-                int64_t at[2];
-                place(p.walk, share.channel, v + static_cast<Index>(i * p.walk.down), at);
-                dy[i] = p.dy.template load<Channels * Pixels>(at[0]);
-                x[i] = p.x.template load<Channels * Pixels>(at[1]);
-            }
-#pragma unroll
-            for (int i = 0; i < Many; ++i) {
-#pragma unroll
-                for (int j = 0; j < Channels * Pixels; ++j) {
-                    const int c = Channels == 1 ? 0 : j;
-                    const A d = convert<A>(x[i].v[j]) - affine.mean[c];
-                    const bool dead =
-                        p.relu && normalised(d, affine.scale[c], affine.shift[c]) <= 0;
-                    const A g = dead ? A(0) : convert<A>(dy[i].v[j]);
-                    sum[c] += g;
-                    product[c] += g * d;
+                for (int i = 0; i < Many; ++i) {
+                    int64_t at[2];
+                    place(p.walk, share.channel, v + static_cast<Index>(i * p.walk.down), at);
+                    dy[i] = p.dy.template load<Channels * Pixels>(at[0]);
+                    x[i] = p.x.template load<Channels * Pixels>(at[1]);
                 }
-            }
-        });
+#pragma unroll
+                for (int i = 0; i < Many; ++i) {
+#pragma unroll
+                    for (int j = 0; j < Channels * Pixels; ++j) {
+                        const int c = Channels == 1 ? 0 : j;
+                        const A d = convert<A>(x[i].v[j]) - affine.mean[c];
+                        const bool dead =
+                            p.relu && normalised(d, affine.scale[c], affine.shift[c]) <= 0;
+                        const A g = dead ? A(0) : convert<A>(dy[i].v[j]);
+                        sum[c] += g;
+                        product[c] += g * d;
+                    }
+                }
+            });
     }
 #pragma unroll
     for (int c = 0; c < Channels; ++c) {

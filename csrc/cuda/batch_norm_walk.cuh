@@ -16,6 +16,7 @@
 #include <algorithm>
 
 #include "cuda/elements.cuh"
+#include "cuda/fold.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/walk.cuh"
 
@@ -65,17 +66,6 @@ __device__ __forceinline__ Share<Index> share_of(const NormWalk<Arrays>& w, unsi
     return s;
 }
 
-// Calls one(many, v) for groups of `Many` of a share's vectors, and for each of the rest.
-template <int Many, class Index, class F>
-__device__ __forceinline__ void for_vectors(const Share<Index>& s, int down, F&& some) {
-    Index v = s.first;
-    const Index step = static_cast<Index>(down);
-    for (; v + (Many - 1) * step < s.last; v += Many * step)
-        some(std::integral_constant<int, Many>{}, v);
-    if constexpr (Many > 1)
-        for (; v < s.last; v += step) some(std::integral_constant<int, 1>{}, v);
-}
-
 // Where vector v of a channel lies in each array.
 template <class Index, int Arrays>
 __device__ __forceinline__ void place(const NormWalk<Arrays>& w, int64_t channel, Index v,
@@ -83,19 +73,6 @@ __device__ __forceinline__ void place(const NormWalk<Arrays>& w, int64_t channel
     locate(w.pixels, v, at);
 #pragma unroll
     for (int a = 0; a < Arrays; ++a) at[a] += channel * w.channel_steps[a];
-}
-
-// Folds the rows of a block's threads into row 0, pair by pair: merge(slot, other) is called by
-// thread `slot`, which then holds both. What is merged lies in shared memory, by threads.
-template <class F>
-__device__ __forceinline__ void fold_rows(int row, int across, int down, F&& merge) {
-    const int slot = static_cast<int>(threadIdx.x);
-    for (int rows = down; rows > 1;) {
-        const int half = (rows + 1) / 2;
-        __syncthreads();
-        if (row < rows - half) merge(slot, slot + half * across);
-        rows = half;
-    }
 }
 
 // The numbers of N channels: y = (x - mean) * scale + shift.
@@ -132,14 +109,6 @@ __device__ __forceinline__ A normalised(A deviation, A scale, A shift) {
 // How vectors lie: along the channels, along the pixels, or not at all.
 enum class NormVectorsLie { channels, pixels, nowhere };
 
-// A view of (N, C, *) without C.
-inline ArrayView pixels_of(const ArrayView& a) {
-    ArrayView p = a;
-    --p.ndim;
-    for (int i = 1; i < p.ndim; ++i) p.shape[i] = a.shape[i + 1], p.strides[i] = a.strides[i + 1];
-    return p;
-}
-
 // The walk over arrays of one shape, one by one; share_out() completes it.
 template <int Arrays>
 NormWalk<Arrays> norm_walk_of(const ArrayView* const (&arrays)[Arrays]) {
@@ -148,7 +117,7 @@ NormWalk<Arrays> norm_walk_of(const ArrayView* const (&arrays)[Arrays]) {
     NormWalk<Arrays> w{};
     w.channels = arrays[0]->shape[1];
     for (int a = 0; a < Arrays; ++a) {
-        pixels[a] = pixels_of(*arrays[a]);
+        pixels[a] = without_axis(*arrays[a], 1);
         strides[a] = pixels[a].strides;
         w.channel_steps[a] = arrays[a]->strides[1];
     }

@@ -9,6 +9,10 @@ from ...config import cuda_modules
 from ..compiled import (
     add_activation,
     batch_norm,
+    concat,
+    dropout,
+    softmax,
+    softmax_cross_entropy,
 )
 from ..compiled.extension import Extension
 
@@ -17,5 +21,9 @@ _EXTENSION = Extension("cuda", cuda_modules())
 for _family in (
     add_activation,
     batch_norm,
+    concat,
+    dropout,
+    softmax,
+    softmax_cross_entropy,
 ):
     _family.register(_EXTENSION)
