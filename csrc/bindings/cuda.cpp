@@ -22,8 +22,13 @@ PYBIND11_MODULE(PYCNN_MODULE, m) {
         py::arg("count"), "Sets how many threads blocks are spread over.");
 #endif
     bind_add_activation(m);
+    bind_batch_norm(m);
+    bind_concat(m);
+    bind_dropout(m);
     bind_local_response_norm(m);
     bind_max_unpool2d(m);
     bind_pool2d(m);
     bind_resize2d(m);
+    bind_softmax(m);
+    bind_softmax_cross_entropy(m);
 }

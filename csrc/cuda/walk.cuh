@@ -28,6 +28,16 @@ struct Walk {
     }
 };
 
+inline ArrayView without_axis(const ArrayView& a, int axis) {
+    ArrayView rest = a;
+    --rest.ndim;
+    for (int i = axis; i < rest.ndim; ++i) {
+        rest.shape[i] = a.shape[i + 1];
+        rest.strides[i] = a.strides[i + 1];
+    }
+    return rest;
+}
+
 // The walk over arrays of the shape of `shape`, given the strides of each in elements.
 template <int Arrays>
 Walk<Arrays> walk_of(const ArrayView& shape, const int64_t* const (&strides)[Arrays]) {

@@ -6,16 +6,32 @@ tried.
 """
 
 from ...config import cuda_modules
-from ..compiled import add_activation, local_response_norm, max_unpool2d, pool2d, resize2d
+from ..compiled import (
+    add_activation,
+    batch_norm,
+    concat,
+    dropout,
+    local_response_norm,
+    max_unpool2d,
+    pool2d,
+    resize2d,
+    softmax,
+    softmax_cross_entropy,
+)
 from ..compiled.extension import Extension
 
 _EXTENSION = Extension("cuda", cuda_modules())
 
 for _family in (
     add_activation,
+    batch_norm,
+    concat,
+    dropout,
     local_response_norm,
     max_unpool2d,
     pool2d,
     resize2d,
+    softmax,
+    softmax_cross_entropy,
 ):
     _family.register(_EXTENSION)

@@ -110,7 +110,9 @@ def _counted(relu: bool, dy: Any, x: Any, mean: Any, invstd: Any, weight: Any, b
     return torch.where(y + _column(bias) <= 0, torch.zeros_like(dy), dy)
 
 
-def reduce(name: str, shape: tuple[int, ...], relu: bool = False, plain: bool = False) -> Case:
+def reduce(
+    name: str, shape: tuple[int, ...], relu: bool = False, plain: bool = False, **more: Any
+) -> Case:
     c = shape[1]
 
     def inputs(draw: Draw) -> tuple[Any, ...]:
@@ -130,7 +132,7 @@ def reduce(name: str, shape: tuple[int, ...], relu: bool = False, plain: bool = 
     return Case(
         "batch_norm_reduce", name, batch_norm_geometry(shape, relu), inputs, oracle,
         opponent=None, depth=max(shape[0] * shape[2] * shape[3], 1), magnitude=magnitude,
-        out_dtypes=("accumulation", "accumulation"),
+        out_dtypes=("accumulation", "accumulation"), **more,
     )  # fmt: skip
 
 
@@ -176,6 +178,7 @@ def dgrad(
 
 ODD = SHAPES["odd planes"]
 EMPTY = (0, 4, 3, 3)
+VECTORS = (3, 8, 64, 64)  # whole vectors of channels and of pixels, in several blocks
 
 CASES = [
     *(stats(name, shape) for name, shape in SHAPES.items()),
@@ -183,6 +186,8 @@ CASES = [
     stats("more than a block", (2, 3, 41, 29), large=True),
     stats("many blocks, mean 1000", (2, 33, 40, 13), 1000.0, dtypes=("float32",), large=True),
     stats("planes in parts, mean 1000", (1, 2, 101, 97), 1000.0, dtypes=("float32",), large=True),
+    stats("blocks of vectors, mean 1000", VECTORS, 1000.0, dtypes=("float32",), large=True),
+    stats("blocks of vectors", VECTORS, large=True),
     stats("empty", EMPTY),
     *(apply(name, shape) for name, shape in SHAPES.items()),
     apply("no weight", ODD, weight=False),
@@ -194,8 +199,10 @@ CASES = [
     apply("silu", ODD, activation="silu"),
     apply("gelu of few channels", (3, 3, 7, 11), activation="gelu", residual=True),
     apply("float32 parameters", ODD, parameters="float32", dtypes=HALVES),
+    apply("blocks of vectors", VECTORS, activation="relu", residual=True, large=True),
     apply("empty", EMPTY),
     *(reduce(name, shape) for name, shape in SHAPES.items()),
+    reduce("blocks of vectors", VECTORS, relu=True, large=True),
     reduce("empty", EMPTY),
     *(reduce(f"relu, {name}", shape, relu=True) for name, shape in SHAPES.items()),
     reduce("relu, neither", ODD, relu=True, plain=True),
@@ -204,6 +211,7 @@ CASES = [
     dgrad("no weight", ODD, weight=False),
     dgrad("neither", ODD, weight=False, training=False),
     dgrad("float32 parameters", ODD, parameters="float32", dtypes=HALVES),
+    dgrad("blocks of vectors", VECTORS, relu=True, large=True),
     dgrad("empty", EMPTY),
     *(dgrad(f"relu, {name}", shape, relu=True) for name, shape in SHAPES.items()),
     dgrad("relu, constant statistics", ODD, training=False, relu=True),
