@@ -23,4 +23,5 @@ PYBIND11_MODULE(PYCNN_MODULE, m) {
 #endif
     bind_add_activation(m);
     bind_elementwise(m);
+    bind_reduce(m);
 }

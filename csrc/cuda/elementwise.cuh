@@ -17,8 +17,6 @@
 // Refuses    nothing
 #pragma once
 
-#include <cstring>
-
 #include "cuda/elementwise_table.cuh"
 #include "cuda/stored.cuh"
 #include "cuda/walk.cuh"
@@ -41,65 +39,6 @@ struct Elementwise {
     A numbers[kMostNumbers];
     Walk<Inputs + 1> walk;  // out, inputs; the innermost axis in steps of N elements
 };
-
-// The dtypes that come N at a time.
-template <class A>
-constexpr DTypes kVectorDTypes =
-    std::is_same_v<A, float>    ? kFloatDTypes & ~only(DType::f64) | only(DType::boolean)
-    : std::is_same_v<A, double> ? only(DType::f64) | only(DType::f32) | only(DType::boolean)
-                                : kAllDTypes & ~kFloatDTypes;
-
-// N elements of one dtype as loaded: 16 bytes at most.
-template <int N>
-struct Loaded {
-    uint32_t words[N == 1 ? 2 : 4];
-};
-
-template <class U, int N>
-__device__ __forceinline__ void load_some(Loaded<N>& to, const void* array, int64_t at, int count,
-                                          bool repeated) {
-    if constexpr (sizeof(U) * N <= sizeof(Loaded<N>)) {
-        const U* from = static_cast<const U*>(array) + at;
-        Vector<U, N> v{};
-        if (repeated) {
-            v.v[0] = *from;
-        } else if (count == N) {
-            v = load_vector<U, N>(from);
-        } else {
-#pragma unroll
-            for (int j = 0; j < N; ++j)
-                if (j < count) v.v[j] = from[j];
-        }
-        std::memcpy(to.words, &v, sizeof v);
-    }
-}
-
-// Not converted yet, so that the next input's load does not wait for it.
-template <int N>
-__device__ __forceinline__ void load_bytes(Loaded<N>& to, const void* array, int64_t at, int bytes,
-                                           int count, bool repeated) {
-    switch (bytes) {
-        case 1: return load_some<uint8_t>(to, array, at, count, repeated);
-        case 2: return load_some<uint16_t>(to, array, at, count, repeated);
-        case 4: return load_some<uint32_t>(to, array, at, count, repeated);
-        default: return load_some<uint64_t>(to, array, at, count, repeated);
-    }
-}
-
-template <class A, int N>
-__device__ __forceinline__ void widen(A (&to)[N], const Loaded<N>& from, DType dtype,
-                                      bool repeated) {
-    constexpr DTypes kAccepted = N == 1 ? kAllDTypes : kVectorDTypes<A>;
-    with_stored<kAccepted>(dtype, [&](auto t) {
-        using T = decltype(t);
-        if constexpr (sizeof(T) * N <= sizeof(Loaded<N>)) {
-            Vector<T, N> v;
-            std::memcpy(static_cast<void*>(&v), from.words, sizeof v);
-#pragma unroll
-            for (int j = 0; j < N; ++j) to[j] = widened<A>(repeated ? v.v[0] : v.v[j]);
-        }
-    });
-}
 
 template <class A, int N>
 __device__ __forceinline__ void store_some(void* array, int64_t at, const A (&y)[N], DType dtype,

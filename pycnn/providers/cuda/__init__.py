@@ -6,10 +6,10 @@ tried.
 """
 
 from ...config import cuda_modules
-from ..compiled import add_activation, elementwise
+from ..compiled import add_activation, elementwise, reduce
 from ..compiled.extension import Extension
 
 _EXTENSION = Extension("cuda", cuda_modules())
 
-for _family in (add_activation, elementwise):
+for _family in (add_activation, elementwise, reduce):
     _family.register(_EXTENSION)
