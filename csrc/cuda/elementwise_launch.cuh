@@ -83,7 +83,7 @@ void run_walk(Elementwise<A, Group::kArrays>& p) {
         int axis = 0;
         for (int i = 1; i < walk.axes; ++i)
             if (walk.sizes[i] > walk.sizes[axis]) axis = i;
-        const int64_t size = walk.sizes[axis], first = (size / 2 + 15) / 16 * 16;
+        const int64_t size = walk.sizes[axis], first = in_vectors(size / 2);
         Elementwise<A, Group::kArrays> half = p;
         for (int part = 0; part < 2; ++part) {
             half.walk.sizes[axis] = part == 0 ? first : size - first;

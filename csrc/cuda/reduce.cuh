@@ -33,6 +33,8 @@ namespace pycnn::cuda {
 
 constexpr int kReduceThreads = 256;
 constexpr int kReduceAhead = 4;  // loads of a thread under way
+// The least blocks of a multiprocessor: left open, ptxas keeps to 48 registers and spills.
+constexpr int kReduceResident = 1;
 
 template <class Acc>
 struct Reduce {
@@ -87,7 +89,8 @@ __device__ __forceinline__ void emit(const Reduce<Acc>& p, uint32_t part, uint32
 }
 
 template <class V, class Step, int N>
-__global__ void __launch_bounds__(kReduceThreads) reduce_rows_kernel(Reduce<typename Step::Acc> p) {
+__global__ void __launch_bounds__(kReduceThreads, kReduceResident)
+    reduce_rows_kernel(Reduce<typename Step::Acc> p) {
     using Acc = typename Step::Acc;
     Acc* const of_warps = dynamic_shared<Acc>();
     const uint32_t team = p.shape;
@@ -146,7 +149,7 @@ __global__ void __launch_bounds__(kReduceThreads) reduce_rows_kernel(Reduce<type
 }
 
 template <class V, class Step, int N>
-__global__ void __launch_bounds__(kReduceThreads)
+__global__ void __launch_bounds__(kReduceThreads, kReduceResident)
     reduce_columns_kernel(Reduce<typename Step::Acc> p) {
     using Acc = typename Step::Acc;
     static_assert(sizeof(Acc) * N * kReduceThreads <= 48 * 1024);
@@ -219,7 +222,7 @@ __global__ void __launch_bounds__(kReduceThreads)
 
 // The parts of an output merged by one warp, and finished.
 template <class Step>
-__global__ void __launch_bounds__(kReduceThreads)
+__global__ void __launch_bounds__(kReduceThreads, kReduceResident)
     reduce_parts_kernel(Reduce<typename Step::Acc> p) {
     using Acc = typename Step::Acc;
     const uint32_t output = blockIdx.x * (kReduceThreads / 32) + threadIdx.x / 32;

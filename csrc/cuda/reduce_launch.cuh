@@ -126,7 +126,7 @@ void run_pass(const ReducePlan& plan, const ReducePass& pass) {
         static_cast<int>(std::max_element(sizes, sizes + plan.reduced.ndim) - sizes);
     const int64_t wanted = plan.count < int64_t{1} << 31 ? 1 : (plan.count >> 30) + 1;
     const int64_t size = plan.reduced.ndim == 0 ? 1 : sizes[longest];
-    const int64_t piece = wanted == 1 ? size : ((size + wanted - 1) / wanted + 15) / 16 * 16;
+    const int64_t piece = wanted == 1 ? size : in_vectors((size + wanted - 1) / wanted);
 
     const auto walk_piece = [&](int64_t first) {
         ArrayView shape = plan.reduced;
