@@ -25,9 +25,11 @@ PYBIND11_MODULE(PYCNN_MODULE, m) {
     bind_batch_norm(m);
     bind_concat(m);
     bind_dropout(m);
+    bind_elementwise(m);
     bind_local_response_norm(m);
     bind_max_unpool2d(m);
     bind_pool2d(m);
+    bind_reduce(m);
     bind_resize2d(m);
     bind_softmax(m);
     bind_softmax_cross_entropy(m);

@@ -20,6 +20,9 @@ inline bool aligned_to_vectors(std::initializer_list<const void*> pointers) {
     return true;
 }
 
+// About `count` elements that end where a vector does, as long as there are several.
+inline int64_t in_vectors(int64_t count) { return count < 64 ? count : (count + 15) / 16 * 16; }
+
 // Calls function(Index{}) with uint32_t where it counts to `count`, else uint64_t.
 template <class F>
 void with_index(int64_t count, F&& function) {

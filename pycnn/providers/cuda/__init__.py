@@ -11,9 +11,11 @@ from ..compiled import (
     batch_norm,
     concat,
     dropout,
+    elementwise,
     local_response_norm,
     max_unpool2d,
     pool2d,
+    reduce,
     resize2d,
     softmax,
     softmax_cross_entropy,
@@ -22,7 +24,6 @@ from ..compiled.extension import Extension
 
 _EXTENSION = Extension("cuda", cuda_modules())
 
-for _family in (
     add_activation,
     batch_norm,
     concat,
@@ -33,5 +34,4 @@ for _family in (
     resize2d,
     softmax,
     softmax_cross_entropy,
-):
     _family.register(_EXTENSION)
