@@ -6,10 +6,11 @@ tried.
 """
 
 from ...config import cuda_modules
-from ..compiled import add_activation
+from ..compiled import add_activation, gemm
 from ..compiled.extension import Extension
 
 _EXTENSION = Extension("cuda", cuda_modules())
 
 for _family in (add_activation,):
     _family.register(_EXTENSION)
+gemm.register(_EXTENSION, ("tiled", "naive"))
