@@ -1,6 +1,7 @@
 #include "cuda/gemm.cuh"
 
 #include "common/dtypes.h"
+#include "cuda/gemm.h"
 #include "cuda/gemm_launch.cuh"
 #include "primitives/gemm.h"
 
@@ -75,6 +76,8 @@ void with_flag(bool flag, F&& function) {
         function(std::false_type{});
 }
 
+}  // namespace
+
 void gemm_tiled(const ArrayView& a, const ArrayView& b, const ArrayView& out,
                 const EpilogueView& epilogue) {
     with_float_dtype(out.dtype, [&](auto t) {
@@ -91,8 +94,6 @@ void gemm_tiled(const ArrayView& a, const ArrayView& b, const ArrayView& out,
         });
     });
 }
-
-}  // namespace
 
 const std::vector<GemmAlgorithm>& gemm_algorithms() {
     static const std::vector<GemmAlgorithm> algorithms = {

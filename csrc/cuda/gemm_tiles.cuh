@@ -143,7 +143,7 @@ class TileLoader {
     int line_, depth_;  // the first of the thread's, in the tile
     typename Op::LineCursor lines_[kLines];
     typename Op::DepthCursor place_;
-    Vector<T, kVector> held_[kGroups];
+    Vector<T, kVector> held_[kGroups] = {};
 };
 
 // A batch of products.

@@ -6,11 +6,18 @@ tried.
 """
 
 from ...config import cuda_modules
-from ..compiled import add_activation, gemm
+from ..compiled import (
+    add_activation,
+    gemm,
+)
 from ..compiled.extension import Extension
+from . import conv2d
 
 _EXTENSION = Extension("cuda", cuda_modules())
 
-for _family in (add_activation,):
+for _family in (
+    add_activation,
+    conv2d,
+):
     _family.register(_EXTENSION)
 gemm.register(_EXTENSION, ("tiled", "naive"))
