@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "common/checks.h"
-#include "cuda/gemm_tiles.cuh"
+#include "cuda/gemm_mma.cuh"
 #include "cuda/launch.cuh"
 
 namespace pycnn::cuda {
@@ -137,6 +137,58 @@ void launch_simt(P p, bool split = true) {
             launch_product(simt_product_kernel<Tile, LeftAlong, RightAlong, Vectors, P>, p, speed,
                            Tile::kThreads, sizeof(SimtShared<Tile, P>), splits);
         });
+}
+
+// The tiles of tensor cores. A step of 32 of R x C sums is R*C*32/2048 cycles of a processor's
+// tensor cores with mma.sync, half as fast in tf32.
+constexpr TileSpeed kLargeMmaSpeed{128, 128, 32, 256 / 0.8, 1.5};
+constexpr TileSpeed kSmallMmaSpeed{64, 64, 32, 64 / 0.55, 3};
+template <class T>
+using LargeMmaTile = MmaTile<T, 128, 128, 64, 32>;
+template <class T>
+using SmallMmaTile = MmaTile<T, 64, 64, 32, 32>;
+
+template <class T, class F>
+void with_mma_tile(int64_t batches, int64_t rows, int64_t cols, int64_t depth, bool split,
+                   F&& launch_one) {
+    const TilePlan large = plan_tiles(kLargeMmaSpeed, batches, rows, cols, depth, split);
+    const TilePlan small = plan_tiles(kSmallMmaSpeed, batches, rows, cols, depth, split);
+    if (large.cycles <= small.cycles)
+        launch_one(LargeMmaTile<T>{}, kLargeMmaSpeed, large.splits);
+    else
+        launch_one(SmallMmaTile<T>{}, kSmallMmaSpeed, small.splits);
+}
+
+// Whether both operands of `p` hold vectors in the orders that are given.
+template <class P>
+bool holds_vectors(const P& p, bool left_along, bool right_along) {
+    constexpr int N = 16 / static_cast<int>(sizeof(*p.left.data));
+    return p.left.vectors_along(left_along, N) && p.right.vectors_along(right_along, N);
+}
+
+// Launches `p`, whose operands hold vectors, on tensor cores.
+template <bool LeftAlong, bool RightAlong, class P>
+void launch_mma(P p, bool split = true) {
+    using T = std::remove_const_t<std::remove_pointer_t<decltype(p.left.data)>>;
+    with_mma_tile<T>(p.batches, p.out.row_count, p.out.col_count, p.depth, split,
+                     [&](auto tile, const TileSpeed& speed, int64_t splits) {
+                         using Tile = decltype(tile);
+                         p.left.depth.set_stride(
+                             MmaLoader<Tile, Tile::kRows, LeftAlong, typename P::Left>::kAdvance);
+                         p.right.depth.set_stride(
+                             MmaLoader<Tile, Tile::kCols, RightAlong, typename P::Right>::kAdvance);
+                         launch_product(mma_product_kernel<Tile, LeftAlong, RightAlong, P>, p,
+                                        speed, Tile::kThreads, sizeof(MmaShared<Tile, P>), splits);
+                     });
+}
+
+// Calls function(std::true_type{} or std::false_type{}).
+template <class F>
+void with_flag(bool flag, F&& function) {
+    if (flag)
+        function(std::true_type{});
+    else
+        function(std::false_type{});
 }
 
 }  // namespace pycnn::cuda

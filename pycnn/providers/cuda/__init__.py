@@ -8,16 +8,15 @@ tried.
 from ...config import cuda_modules
 from ..compiled import (
     add_activation,
-    gemm,
 )
 from ..compiled.extension import Extension
-from . import conv2d
+from . import conv2d, gemm
 
 _EXTENSION = Extension("cuda", cuda_modules())
 
 for _family in (
     add_activation,
     conv2d,
+    gemm,
 ):
     _family.register(_EXTENSION)
-gemm.register(_EXTENSION, ("tiled", "naive"))
