@@ -24,8 +24,10 @@ PYBIND11_MODULE(PYCNN_MODULE, m) {
     bind_add_activation(m);
     bind_batch_norm(m);
     bind_concat(m);
+    bind_conv2d(m);
     bind_dropout(m);
     bind_elementwise(m);
+    bind_gemm(m);
     bind_local_response_norm(m);
     bind_max_unpool2d(m);
     bind_pool2d(m);

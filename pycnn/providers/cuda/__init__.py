@@ -21,13 +21,16 @@ from ..compiled import (
     softmax_cross_entropy,
 )
 from ..compiled.extension import Extension
+from . import conv2d, gemm
 
 _EXTENSION = Extension("cuda", cuda_modules())
 
     add_activation,
     batch_norm,
     concat,
+    conv2d,
     dropout,
+    gemm,
     local_response_norm,
     max_unpool2d,
     pool2d,

@@ -1,0 +1,16 @@
+// The convolution algorithms in CUDA C++, by name.
+#include "cuda/conv2d.h"
+
+namespace pycnn::cuda {
+
+const std::vector<Conv2dAlgorithm>& conv2d_algorithms() {
+    static const std::vector<Conv2dAlgorithm> algorithms = {
+        {"pointwise", conv2d_fprop_pointwise, conv2d_dgrad_pointwise, conv2d_wgrad_pointwise},
+        {"pixel_shuffle", nullptr, conv2d_dgrad_pixel_shuffle, nullptr},
+        {"implicit_gemm", conv2d_fprop_implicit_gemm, conv2d_dgrad_implicit_gemm,
+         conv2d_wgrad_implicit_gemm},
+    };
+    return algorithms;
+}
+
+}  // namespace pycnn::cuda

@@ -1,0 +1,12 @@
+// The passes of the convolution algorithms in CUDA C++.
+#pragma once
+
+#include "primitives/conv2d.h"
+
+namespace pycnn::cuda {
+
+Conv2dPass conv2d_fprop_pointwise, conv2d_dgrad_pointwise, conv2d_wgrad_pointwise;
+Conv2dPass conv2d_dgrad_pixel_shuffle;
+Conv2dPass conv2d_fprop_implicit_gemm, conv2d_dgrad_implicit_gemm, conv2d_wgrad_implicit_gemm;
+
+}  // namespace pycnn::cuda
