@@ -22,4 +22,6 @@ PYBIND11_MODULE(PYCNN_MODULE, m) {
         py::arg("count"), "Sets how many threads blocks are spread over.");
 #endif
     bind_add_activation(m);
+    bind_conv2d(m);
+    bind_im2col(m);
 }

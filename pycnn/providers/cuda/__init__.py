@@ -6,10 +6,18 @@ tried.
 """
 
 from ...config import cuda_modules
-from ..compiled import add_activation
+from ..compiled import (
+    add_activation,
+    im2col,
+)
 from ..compiled.extension import Extension
+from . import conv2d
 
 _EXTENSION = Extension("cuda", cuda_modules())
 
-for _family in (add_activation,):
+for _family in (
+    add_activation,
+    conv2d,
+    im2col,
+):
     _family.register(_EXTENSION)

@@ -1,0 +1,10 @@
+// The passes of the convolution algorithms in CUDA C++.
+#pragma once
+
+#include "primitives/conv2d.h"
+
+namespace pycnn::cuda {
+
+Conv2dPass conv2d_fprop_naive, conv2d_dgrad_naive, conv2d_wgrad_naive;
+
+}  // namespace pycnn::cuda
