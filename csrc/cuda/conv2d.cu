@@ -5,6 +5,7 @@ namespace pycnn::cuda {
 
 const std::vector<Conv2dAlgorithm>& conv2d_algorithms() {
     static const std::vector<Conv2dAlgorithm> algorithms = {
+        {"depthwise", conv2d_fprop_depthwise, conv2d_dgrad_depthwise, nullptr},
         {"naive", conv2d_fprop_naive, conv2d_dgrad_naive, conv2d_wgrad_naive},
     };
     return algorithms;
