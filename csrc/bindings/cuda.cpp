@@ -28,6 +28,7 @@ PYBIND11_MODULE(PYCNN_MODULE, m) {
     bind_dropout(m);
     bind_elementwise(m);
     bind_gemm(m);
+    bind_im2col(m);
     bind_local_response_norm(m);
     bind_max_unpool2d(m);
     bind_pool2d(m);

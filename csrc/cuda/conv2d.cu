@@ -5,10 +5,12 @@ namespace pycnn::cuda {
 
 const std::vector<Conv2dAlgorithm>& conv2d_algorithms() {
     static const std::vector<Conv2dAlgorithm> algorithms = {
+        {"depthwise", conv2d_fprop_depthwise, conv2d_dgrad_depthwise, nullptr},
         {"pointwise", conv2d_fprop_pointwise, conv2d_dgrad_pointwise, conv2d_wgrad_pointwise},
         {"pixel_shuffle", nullptr, conv2d_dgrad_pixel_shuffle, nullptr},
         {"implicit_gemm", conv2d_fprop_implicit_gemm, conv2d_dgrad_implicit_gemm,
          conv2d_wgrad_implicit_gemm},
+        {"naive", conv2d_fprop_naive, conv2d_dgrad_naive, conv2d_wgrad_naive},
     };
     return algorithms;
 }

@@ -8,33 +8,11 @@ tried.
 from ...config import cuda_modules
 from ..compiled import (
     add_activation,
-    batch_norm,
-    concat,
-    dropout,
-    elementwise,
-    local_response_norm,
-    max_unpool2d,
-    pool2d,
-    reduce,
-    resize2d,
-    softmax,
-    softmax_cross_entropy,
+from ..compiled.extension import (
+    Extension,
 )
-from ..compiled.extension import Extension
-from . import conv2d, gemm
-
-_EXTENSION = Extension("cuda", cuda_modules())
-
-    add_activation,
-    batch_norm,
-    concat,
+from . import (
     conv2d,
-    dropout,
     gemm,
-    local_response_norm,
-    max_unpool2d,
-    pool2d,
-    resize2d,
-    softmax,
-    softmax_cross_entropy,
+)
     _family.register(_EXTENSION)

@@ -14,9 +14,27 @@ def register(extension: Extension) -> None:
     def enter(algorithm: str, *passes: Any, **keywords: Any) -> None:
         conv2d.register(extension, algorithm, *passes, **keywords)
 
+    enter("depthwise", _not_depthwise, _not_depthwise, None)
     enter("pointwise", _not_pointwise, _not_pointwise, _not_pointwise)
     enter("pixel_shuffle", None, _not_a_shuffle, None)
     enter("implicit_gemm", _uncountable, _uncountable, _uncountable)
+    enter("naive")
+
+
+def _not_depthwise(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
+    g = geometry
+    if g.C != g.G:
+        return f"takes one channel per group, not {g.G} groups of {g.C} channels"
+    return _too_large(g)
+
+
+def _too_large(g: Conv2dGeometry) -> str | None:
+    """What kernels refuse whose rows, columns and pixels count in 32 bits: conv2d_axis.cuh."""
+    rows = max(g.H + g.pad_top, g.P, g.stride_h, g.R * g.dilation_h)
+    columns = max(g.W + g.pad_left, g.Q, g.stride_w, g.S * g.dilation_w)
+    if max(rows, columns) >= 2**29 or max(g.H * g.W, g.P * g.Q) >= 2**30:
+        return f"takes padded images of less than 2**30 pixels, not {g.H} x {g.W}"
+    return None
 
 
 def _not_pointwise(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:

@@ -1,0 +1,87 @@
+// How the blocks of a kernel divide an image batch: some channels each, 16 bytes (or one element) a
+// thread side by side, and behind them threads for the pixels.
+#pragma once
+
+#include <cstdint>
+
+#include "common/array.h"
+#include "cuda/conv2d_axis.cuh"
+#include "cuda/launch.cuh"
+#include "cuda/numbers.cuh"
+
+namespace pycnn::cuda {
+
+constexpr int kChannelThreads = 128;
+
+struct ChannelBlocks {
+    int channels;    // of the array
+    int lanes_log2;  // threads of a block side by side along the channels
+    int width;       // channels of a block: lanes times the channels of a thread
+    int count;       // blocks along the channels
+    int64_t items;   // what the threads behind a channel share: pixels, or patches of them
+    int per_image;   // of them
+    bool narrow;     // items are below 2^31
+    Division image;  // by per_image, where they are
+
+    __device__ __forceinline__ int lane() const {
+        return static_cast<int>(threadIdx.x) & ((1 << lanes_log2) - 1);
+    }
+    __device__ __forceinline__ int row() const {
+        return static_cast<int>(threadIdx.x) >> lanes_log2;
+    }
+    __device__ __forceinline__ int rows() const { return kChannelThreads >> lanes_log2; }
+    // The image of an item, and which it is there.
+    __device__ __forceinline__ int64_t split(int64_t item, int& rest) const {
+        if (narrow) {
+            auto n = static_cast<uint32_t>(item);
+            rest = static_cast<int>(image.divide(n));
+            return n;
+        }
+        // bit by bit: a 64-bit division is a function call, which costs every other path registers
+        uint64_t quotient = 0, remainder = 0;
+        const auto divisor = static_cast<uint64_t>(per_image);
+#pragma unroll 1
+        for (int bit = 62; bit >= 0; --bit) {
+            remainder = remainder << 1 | (static_cast<uint64_t>(item) >> bit & 1);
+            quotient <<= 1;
+            if (remainder >= divisor) remainder -= divisor, quotient |= 1;
+        }
+        rest = static_cast<int>(remainder);
+        return static_cast<int64_t>(quotient);
+    }
+};
+
+// For threads with `N` channels each. Channels lie side by side where `last`, else a block has one.
+inline ChannelBlocks channel_blocks(int64_t channels, int N, bool last, int64_t images,
+                                    int64_t per_image, int most_lanes) {
+    ChannelBlocks b{};
+    b.channels = static_cast<int>(channels);
+    const int64_t threads = (channels + N - 1) / N;
+    while (last && (1 << b.lanes_log2) < threads && (1 << b.lanes_log2) < most_lanes)
+        ++b.lanes_log2;
+    b.width = N << b.lanes_log2;
+    b.count = static_cast<int>((channels + b.width - 1) / b.width);
+    b.items = images * per_image;
+    b.per_image = static_cast<int>(per_image);
+    b.narrow = b.items < int64_t{1} << 31;
+    if (b.narrow) b.image = Division(per_image);
+    return b;
+}
+
+// Whether neighbouring channels of a (N,C,H,W) array are closer than neighbouring columns.
+inline bool channels_together(const ArrayView& a) {
+    return std::abs(a.strides[1]) <= std::abs(a.strides[3]);
+}
+
+// Whether N channels of every pixel are one aligned access of `a`.
+inline bool vectors_of_channels(const ArrayView& a, int N) {
+    if (N == 1) return true;
+    const auto bytes = static_cast<uintptr_t>(info(a.dtype).bytes * N);
+    if (reinterpret_cast<uintptr_t>(a.data) % bytes != 0) return false;
+    if (a.shape[1] % N != 0 || a.strides[1] != 1) return false;
+    for (const int axis : {0, 2, 3})
+        if (a.shape[axis] != 1 && a.strides[axis] % N != 0) return false;
+    return true;
+}
+
+}  // namespace pycnn::cuda

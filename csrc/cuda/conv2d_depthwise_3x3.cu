@@ -1,0 +1,20 @@
+#include "cuda/conv2d_depthwise_strips.cuh"
+#include "cuda/conv2d_depthwise_strips.h"
+
+namespace pycnn::cuda {
+
+bool depthwise_strips_3x3(const Conv2dParams& g, const ArrayView& source, const ArrayView& w,
+                          const ArrayView& out, const EpilogueView& epilogue, bool adjoint) {
+    const bool last = channels_together(out);
+    return with_strips(source, out, last, [&](auto t, auto n) {
+        using T = decltype(t);
+        constexpr int N = n();
+        if (g.stride_h == 1)
+            return launch_strips<T, N, 3, 3, 1, false>(g, source, w, out, epilogue, adjoint, last);
+        if (adjoint)
+            return launch_strips<T, N, 3, 3, 2, true>(g, source, w, out, epilogue, false, last);
+        return launch_strips<T, N, 3, 3, 2, false>(g, source, w, out, epilogue, false, last);
+    });
+}
+
+}  // namespace pycnn::cuda
