@@ -8,11 +8,39 @@ tried.
 from ...config import cuda_modules
 from ..compiled import (
     add_activation,
-from ..compiled.extension import (
-    Extension,
+    batch_norm,
+    concat,
+    dropout,
+    elementwise,
+    im2col,
+    local_response_norm,
+    max_unpool2d,
+    pool2d,
+    reduce,
+    resize2d,
+    softmax,
+    softmax_cross_entropy,
 )
-from . import (
+from ..compiled.extension import Extension
+from . import conv2d, gemm
+
+_EXTENSION = Extension("cuda", cuda_modules())
+
+for _family in (
+    add_activation,
+    batch_norm,
+    concat,
     conv2d,
+    dropout,
+    elementwise,
     gemm,
-)
+    im2col,
+    local_response_norm,
+    max_unpool2d,
+    pool2d,
+    reduce,
+    resize2d,
+    softmax,
+    softmax_cross_entropy,
+):
     _family.register(_EXTENSION)
