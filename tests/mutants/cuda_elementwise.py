@@ -13,11 +13,12 @@ PLAN = "csrc/cuda/reduce_launch.cuh"
 
 MUTANTS = [
     # a vector written past the last element
-    Mutant(KERNEL, "left < N ? static_cast<int>(left) : N", "N", "elementwise-add"),
+    Mutant(KERNEL, "left < N ? static_cast<int>(left) : N", "N",
+           "tests/kernels/test_kernels.py -m slow -k "
+           "'test_canary_in_every_layout and cuda and elementwise-add and float32'"),
     Mutant(STORED, "repeated ? v.v[0] : v.v[j]", "v.v[j]", "elementwise-mul"),
-    Mutant(STORED, "return Bool{x != 0}", "return Bool{x > 0}", "elementwise-where"),
-    Mutant(LAUNCH, "walk.axes > 1 && walk.sizes[last] % n != 0", "false", "elementwise-add",
-           every_layout=True),
+    Mutant(STORED, "return Bool{x != 0}", "return Bool{x > 1}", "elementwise-eq"),
+    Mutant(LAUNCH, "steps[k + 1][last] == 0;", "steps[k + 1][last] == 1;", "elementwise-add"),
     Mutant(LAUNCH, "a.shape[axis] == 1 ? 0", "a.shape[axis] == 0 ? 0", "elementwise-"),
     Mutant("csrc/cuda/elementwise_arithmetic.cuh", "y <= 0 ? A(0) : dy", "y < 0 ? A(0) : dy",
            "elementwise-relu_dgrad"),
@@ -33,6 +34,5 @@ MUTANTS = [
     Mutant(STEPS, "|| (b != b && a == a)", "", "reduce-amax_of_"),
     Mutant(PLAN, "plan.count *= plan.reduced.shape[i]", "plan.count *= plan.reduced.shape[0]",
            "reduce-argmax"),
-    Mutant(PLAN, "other.steps[0][i] % n != 0", "other.steps[0][i] % n > 1", "reduce-",
-           every_layout=True),
+    Mutant(PLAN, "steps[last] *= n", "steps[last] += n", "reduce-sum"),
 ]  # fmt: skip
