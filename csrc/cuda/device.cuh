@@ -98,6 +98,14 @@ __device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], const void* 
                  : "memory");
 }
 
+// st.global.v4: a vector's store can be taken apart into its elements, which the compiler does not
+// always put together again.
+__device__ __forceinline__ void store_16(void* global, const uint32_t (&words)[4]) {
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(global), "r"(words[0]),
+                 "r"(words[1]), "r"(words[2]), "r"(words[3])
+                 : "memory");
+}
+
 // --- copies past the registers --------------------------------------------------------------------
 // With a source size of 0 nothing is read and zeros are written.
 
