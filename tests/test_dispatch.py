@@ -143,7 +143,7 @@ def test_using_runs_or_raises(table):
     F.conv2d(X, W)
 
 
-def test_using_names_what_it_does_not_know():
+def test_using_names_what_it_does_not_know(monkeypatch):
     with (
         pytest.raises(ValueError, match="provider: got 'cudnn', expected one of reference"),
         pycnn.using("cudnn"),
@@ -151,7 +151,11 @@ def test_using_names_what_it_does_not_know():
         raise AssertionError("not reached")
     with pytest.raises(ValueError, match="algorithm: got 'magic', expected 'auto' or one of"):
         F.conv2d(X, W, algorithm="magic")
-    with pytest.raises(RuntimeError, match="provider 'cuda' cannot be used"), pycnn.using("cuda"):
+    monkeypatch.setattr(dispatch.providers, "status", lambda name: (False, "it is not there"))
+    with (
+        pytest.raises(RuntimeError, match="provider 'cuda' cannot be used: it is not there"),
+        pycnn.using("cuda"),
+    ):
         raise AssertionError("not reached")
 
 

@@ -103,10 +103,11 @@ __device__ __forceinline__ void regression_of(const FloatVector& sum_dy,
                                               A (&slope)[N]) {
     values_of(sum_dy, channel, A(0), mean);
     values_of(sum_dy_xhat, channel, A(0), slope);
+    const A share = static_cast<A>(1 / elements);
 #pragma unroll
     for (int c = 0; c < N; ++c) {
-        mean[c] /= static_cast<A>(elements);
-        slope[c] = invstd[c] * (slope[c] / static_cast<A>(elements));
+        mean[c] *= share;
+        slope[c] = invstd[c] * (slope[c] * share);
     }
 }
 

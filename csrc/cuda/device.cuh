@@ -113,9 +113,16 @@ __device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], const void* 
                  : "memory");
 }
 
-// --- copies past the registers
-// -------------------------------------------------------------------- With a source size of 0
-// nothing is read and zeros are written.
+// st.global.v4: a vector's store can be taken apart into its elements, which the compiler does not
+// always put together again.
+__device__ __forceinline__ void store_16(void* global, const uint32_t (&words)[4]) {
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(global), "r"(words[0]),
+                 "r"(words[1]), "r"(words[2]), "r"(words[3])
+                 : "memory");
+}
+
+// --- copies past the registers -------------------------------------------------------------------
+// With a source size of 0 nothing is read and zeros are written.
 
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bool inside) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)),

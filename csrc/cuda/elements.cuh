@@ -59,7 +59,13 @@ struct Elements {
         Vector<T, N> vector;
 #pragma unroll
         for (int j = 0; j < N; ++j) vector.v[j] = convert<T>(values[j]);
-        store_vector(data + at, vector);
+        if constexpr (sizeof vector == 16) {
+            uint32_t words[4];
+            memcpy(words, &vector, sizeof words);
+            store_16(data + at, words);
+        } else {
+            store_vector(data + at, vector);
+        }
     }
     static Elements of(const ArrayView& a) { return {static_cast<T*>(a.data)}; }
     explicit operator bool() const { return data != nullptr; }

@@ -17,6 +17,7 @@
 //   mma_m16n8k16(d, a, b, H{})  d += a b on tensor cores, halves; mma_m16n8k8_tf32(d, a, b)
 //   round_to_tf32(f)            the bits of a float32 rounded to 11 bits, for the latter
 //   ldmatrix_x4(r, row), ldmatrix_x4_trans(r, row)     8x8 tiles of halves from shared memory
+//   store_16(global, words)     16 bytes at once
 //   cp_async_16(shared, global, inside), cp_async_4(...), cp_async_commit(), cp_async_wait<N>()
 //                               copies past the registers; zeros where not inside
 // for launchers, on the host:

@@ -88,17 +88,18 @@ __global__ void __launch_bounds__(kRowThreads) softmax_rows_kernel(SoftmaxFprop<
     int64_t at[2];
     locate(p.rows.walk, static_cast<uint32_t>(row), at);
     const int64_t first = int64_t{threadIdx.x % Group} * N;
+    const int64_t left = p.rows.length - first;  // from the thread's first element on
+    for (int64_t& begin : at) begin += first;
     if constexpr (Held) {
         Vector<T, N> x[kHeld];
         A values[kHeld][N];
 #pragma unroll
         for (int i = 0; i < kHeld; ++i)
-            if (const int64_t c = first + i * Group * N; c < p.rows.length)
-                x[i] = p.x.template load<N>(at[1] + c);
+            if (const int64_t c = i * Group * N; c < left) x[i] = p.x.template load<N>(at[1] + c);
         A top = -std::numeric_limits<A>::infinity(), total = 0;
 #pragma unroll
         for (int i = 0; i < kHeld; ++i) {
-            const bool inside = first + i * Group * N < p.rows.length;
+            const bool inside = i * Group * N < left;
 #pragma unroll
             for (int j = 0; j < N; ++j) {
                 values[i][j] = inside ? convert<A>(x[i].v[j]) : -std::numeric_limits<A>::infinity();
@@ -108,7 +109,7 @@ __global__ void __launch_bounds__(kRowThreads) softmax_rows_kernel(SoftmaxFprop<
         top = fold_group<Group>(top, room, larger<A>);
 #pragma unroll
         for (int i = 0; i < kHeld; ++i) {
-            if (first + i * Group * N >= p.rows.length) continue;
+            if (i * Group * N >= left) continue;
 #pragma unroll
             for (int j = 0; j < N; ++j) {
                 values[i][j] -= top;
@@ -121,8 +122,8 @@ __global__ void __launch_bounds__(kRowThreads) softmax_rows_kernel(SoftmaxFprop<
         const A last = p.last(total);
 #pragma unroll
         for (int i = 0; i < kHeld; ++i) {
-            const int64_t c = first + i * Group * N;
-            if (c >= p.rows.length) continue;
+            const int64_t c = i * Group * N;
+            if (c >= left) continue;
 #pragma unroll
             for (int j = 0; j < N; ++j)
                 values[i][j] = p.log ? values[i][j] - last : values[i][j] * last;
@@ -130,26 +131,23 @@ __global__ void __launch_bounds__(kRowThreads) softmax_rows_kernel(SoftmaxFprop<
         }
     } else {
         Exponentials<A> own;
-        for_groups<kRowLoads<A>>(first, p.rows.length, int64_t{Group} * N,
-                                 [&](auto many, int64_t c) {
-                                     constexpr int Many = decltype(many)::value;
-                                     Vector<T, N> x[Many];
+        for_groups<kRowLoads<A>>(int64_t{0}, left, int64_t{Group} * N, [&](auto many, int64_t c) {
+            constexpr int Many = decltype(many)::value;
+            Vector<T, N> x[Many];
 #pragma unroll
-                                     for (int i = 0; i < Many; ++i)
-                                         x[i] = p.x.template load<N>(at[1] + c + i * Group * N);
+            for (int i = 0; i < Many; ++i) x[i] = p.x.template load<N>(at[1] + c + i * Group * N);
 #pragma unroll
-                                     for (int i = 0; i < Many; ++i) {
-                                         A values[N];
+            for (int i = 0; i < Many; ++i) {
+                A values[N];
 #pragma unroll
-                                         for (int j = 0; j < N; ++j)
-                                             values[j] = convert<A>(x[i].v[j]);
-                                         own.add(values);
-                                     }
-                                 });
+                for (int j = 0; j < N; ++j) values[j] = convert<A>(x[i].v[j]);
+                own.add(values);
+            }
+        });
         const A top = fold_group<Group>(own.top, room, larger<A>);
         const A share = own.total * exp(own.top - Exponentials<A>::base(top));
         const A last = p.last(fold_group<Group>(share, room, sum_of<A>));
-        for (int64_t c = first; c < p.rows.length; c += Group * N) {
+        for (int64_t c = 0; c < left; c += Group * N) {
             const auto x = p.x.template load<N>(at[1] + c);
             A y[N];
 #pragma unroll
@@ -168,6 +166,8 @@ __global__ void __launch_bounds__(kRowThreads) softmax_rows_dgrad_kernel(Softmax
     int64_t at[3];
     locate(p.rows.walk, static_cast<uint32_t>(row), at);
     const int64_t first = int64_t{threadIdx.x % Group} * N;
+    const int64_t left = p.rows.length - first;  // from the thread's first element on
+    for (int64_t& begin : at) begin += first;
     const auto add = [&](const Vector<T, N>& dy, const Vector<T, N>& y, A& sum) {
 #pragma unroll
         for (int j = 0; j < N; ++j) sum += p.term(convert<A>(dy.v[j]), convert<A>(y.v[j]));
@@ -183,34 +183,32 @@ __global__ void __launch_bounds__(kRowThreads) softmax_rows_dgrad_kernel(Softmax
         Vector<T, N> dy[kHeld], y[kHeld];
 #pragma unroll
         for (int i = 0; i < kHeld; ++i) {
-            const int64_t c = first + i * Group * N;
-            if (c >= p.rows.length) continue;
+            const int64_t c = i * Group * N;
+            if (c >= left) continue;
             dy[i] = p.dy.template load<N>(at[1] + c);
             y[i] = p.y.template load<N>(at[2] + c);
         }
 #pragma unroll
         for (int i = 0; i < kHeld; ++i)
-            if (first + i * Group * N < p.rows.length) add(dy[i], y[i], sum);
+            if (i * Group * N < left) add(dy[i], y[i], sum);
         sum = fold_group<Group>(sum, room, sum_of<A>);
 #pragma unroll
         for (int i = 0; i < kHeld; ++i)
-            if (const int64_t c = first + i * Group * N; c < p.rows.length)
-                finish(dy[i], y[i], sum, c);
+            if (const int64_t c = i * Group * N; c < left) finish(dy[i], y[i], sum, c);
     } else {
-        for_groups<kGradientLoads>(first, p.rows.length, int64_t{Group} * N,
-                                   [&](auto many, int64_t c) {
-                                       constexpr int Many = decltype(many)::value;
-                                       Vector<T, N> dy[Many], y[Many];
+        for_groups<kGradientLoads>(int64_t{0}, left, int64_t{Group} * N, [&](auto many, int64_t c) {
+            constexpr int Many = decltype(many)::value;
+            Vector<T, N> dy[Many], y[Many];
 #pragma unroll
-                                       for (int i = 0; i < Many; ++i) {
-                                           dy[i] = p.dy.template load<N>(at[1] + c + i * Group * N);
-                                           y[i] = p.y.template load<N>(at[2] + c + i * Group * N);
-                                       }
+            for (int i = 0; i < Many; ++i) {
+                dy[i] = p.dy.template load<N>(at[1] + c + i * Group * N);
+                y[i] = p.y.template load<N>(at[2] + c + i * Group * N);
+            }
 #pragma unroll
-                                       for (int i = 0; i < Many; ++i) add(dy[i], y[i], sum);
-                                   });
+            for (int i = 0; i < Many; ++i) add(dy[i], y[i], sum);
+        });
         sum = fold_group<Group>(sum, room, sum_of<A>);
-        for (int64_t c = first; c < p.rows.length; c += Group * N)
+        for (int64_t c = 0; c < left; c += Group * N)
             finish(p.dy.template load<N>(at[1] + c), p.y.template load<N>(at[2] + c), sum, c);
     }
 }
@@ -286,7 +284,7 @@ __global__ void __launch_bounds__(kRowThreads) softmax_columns_dgrad_kernel(Soft
     A sum[N]{};
     if (own.inside) {
         locate(p.rows.walk, own.rows, at);
-        for_groups<kGradientLoads>(
+        for_groups<N == 1 ? 2 * kGradientLoads : kGradientLoads>(
             int64_t{own.row}, p.rows.length, int64_t{p.rows.down}, [&](auto many, int64_t c) {
                 constexpr int Many = decltype(many)::value;
                 V dy[Many], y[Many];

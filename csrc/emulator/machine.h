@@ -346,6 +346,10 @@ inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row,
     detail::ldmatrix<true>(r, row, site);
 }
 
+inline void store_16(void* global, const uint32_t (&words)[4]) {
+    std::memcpy(__builtin_assume_aligned(global, 16), words, sizeof words);
+}
+
 // --- copies past the registers -------------------------------------------------------------------
 
 inline void cp_async_16(void* shared, const void* global, bool inside) {

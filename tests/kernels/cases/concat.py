@@ -20,6 +20,7 @@ _PARTS = [
     ("an empty part", (2, 0, 3), 1, (2, 0, 1)),
     ("empty parts", (0, 0, 3), 1, (2, 2)),
     ("many parts", (2, 0), 1, (1,) * 17),
+    ("more parts than a launch takes", (2, 0, 2), 1, (1,) * 60),
     ("a vector", (0,), 0, (5, 3)),
     ("past a block", (2, 0, 40), 1, (129, 151)),
     ("long runs", (1, 0, 5, 1300), 1, (3, 11)),

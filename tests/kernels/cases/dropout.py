@@ -61,6 +61,7 @@ CASES = [
     _case("a tenth", (2, 3, 5, 7), 0.1, seed=-1, offset=-2),
     _case("three quarters in rows of four", (3, 5, 2, 8), 0.75, offset=2**33 + 1),
     _case("channels", (5, 6, 3, 7), 0.5, axes=2),
+    _case("channels of vectors", (2, 8, 4, 8), 0.5, axes=2),
     _case("channels of a matrix", (5, 6), 0.5, axes=1),
     _case("more than a tile", (2, 1026), 0.5),
     _case("one element", (1,), 0.5),

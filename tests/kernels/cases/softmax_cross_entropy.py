@@ -74,6 +74,11 @@ SHAPES = {
     "one axis": ((2, 3, 6), {}),
     "more pixels than a vector": ((2, 3, 5, 7), {"ignore": 1, "smoothing": 0.2, "weighted": True}),
     "1000 classes": ((3, 1000), {"smoothing": 0.1}),
+    "2056 classes": ((2, 2056), {"smoothing": 0.1, "weighted": True}),
+    "many classes of pixels": (
+        (2, 40, 4, 6),
+        {"ignore": 3, "some": True, "smoothing": 0.2, "weighted": True},
+    ),
     "far apart": ((4, 6), {"scale": 60.0}),
     "int32 targets": ((4, 6), {"dtype": "int32"}),
     "uint8 targets": ((4, 6), {"dtype": "uint8"}),
