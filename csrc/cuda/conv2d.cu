@@ -7,6 +7,9 @@ const std::vector<Conv2dAlgorithm>& conv2d_algorithms() {
     static const std::vector<Conv2dAlgorithm> algorithms = {
         {"pointwise", conv2d_fprop_pointwise, conv2d_dgrad_pointwise, conv2d_wgrad_pointwise},
         {"pixel_shuffle", nullptr, conv2d_dgrad_pixel_shuffle, nullptr},
+        {"tensor_core", conv2d_fprop_tensor_core, conv2d_dgrad_tensor_core,
+         conv2d_wgrad_tensor_core},
+        {"tf32", conv2d_fprop_tf32, conv2d_dgrad_tf32, conv2d_wgrad_tf32},
         {"implicit_gemm", conv2d_fprop_implicit_gemm, conv2d_dgrad_implicit_gemm,
          conv2d_wgrad_implicit_gemm},
     };
