@@ -16,11 +16,11 @@ void conv2d_fprop_implicit_gemm(const Conv2dParams& g, const ArrayView& x, const
         set_fprop_right(p, g, filters.tensor);
         set_fprop_out(p, g, y, epilogue);
         if (p.left.vectors_along(true, kWidth<T>) && p.right.vectors_along(true, kWidth<T>))
-            launch_simt<true, true, true>(p);
+            launch_on<Simt<true, true, true>>(p);
         else if (p.left.runs_along_depth())
-            launch_simt<true, true, false>(p);
+            launch_on<Simt<true, true, false>>(p);
         else
-            launch_simt<false, true, false>(p);
+            launch_on<Simt<false, true, false>>(p);
     });
 }
 

@@ -22,7 +22,9 @@
 //            arXiv:1609.07009
 #pragma once
 
+#include <algorithm>
 #include <numeric>
+#include <vector>
 
 #include "common/params.h"
 #include "cuda/gemm_launch.cuh"
@@ -39,12 +41,11 @@ struct Tensor4 {
     T* data;
     int64_t n, c, h, w;  // strides
 
-    explicit Tensor4(const ArrayView& a)
-        : data(static_cast<T*>(a.data)),
-          n(a.strides[0]),
-          c(a.strides[1]),
-          h(a.strides[2]),
-          w(a.strides[3]) {}
+    // An axis of one element has the stride 0: what is written for it has no meaning.
+    explicit Tensor4(const ArrayView& a) : data(static_cast<T*>(a.data)) {
+        const auto stride = [&](int axis) { return a.shape[axis] > 1 ? a.strides[axis] : 0; };
+        n = stride(0), c = stride(1), h = stride(2), w = stride(3);
+    }
     Tensor4() = default;
 };
 
@@ -262,19 +263,116 @@ __host__ __device__ __forceinline__ DgradProduct<T> product_of_phase(const Phase
     return p;
 }
 
-template <class Tile, bool LeftAlong, bool RightAlong, bool Vectors, class T>
-__global__ void __launch_bounds__(Tile::kThreads) simt_phases_kernel(PhasedDgrad<T> all) {
+// One block of a processor: what differs between phases takes registers.
+template <class Engine, class Tile, class T>
+__global__ void __launch_bounds__(Tile::kThreads, 1) phases_kernel(PhasedDgrad<T> all) {
     using P = DgradProduct<T>;
     const auto tiles = static_cast<unsigned>(all.p.row_tiles) *
                        static_cast<unsigned>(all.p.col_tiles) *
                        static_cast<unsigned>(all.p.batches);
-    const P p = product_of_phase(
-        all, static_cast<int>(blockIdx.x / tiles),
-        TileLoader<Tile, Tile::kRows, LeftAlong, Vectors, typename P::Left>::kAdvance,
-        TileLoader<Tile, Tile::kCols, RightAlong, Vectors, typename P::Right>::kAdvance);
+    const P p = product_of_phase(all, static_cast<int>(blockIdx.x / tiles),
+                                 Engine::template Left<Tile, P>::kAdvance,
+                                 Engine::template Right<Tile, P>::kAdvance);
     const TilePlace place = tile_place(p, blockIdx.x % tiles);
     if (int64_t{place.row} * Tile::kRows >= p.out.row_count) return;  // a smaller phase
-    simt_tile<Tile, LeftAlong, RightAlong, Vectors>(p, place);
+    Engine::template tile<Tile>(p, place);
+}
+
+template <class T>
+PhasedDgrad<T> phased_dgrad(const Conv2dParams& g, const ArrayView& gradient, const Tensor4<T>& w,
+                            const ArrayView& to, const EpilogueView& epilogue,
+                            const PhaseAxis& down, const PhaseAxis& across) {
+    const Tensor4<T> dy(gradient), dx(to);
+    const int64_t C = g.C / g.G, K = g.K / g.G;
+    const auto most = [](const PhaseAxis& a) {
+        return std::pair((a.size - 1) / a.stride + 1, (a.taps - 1) / a.hop + 1);
+    };
+    const auto [rows, taps_h] = most(down);
+    const auto [cols, taps_w] = most(across);
+    PhasedDgrad<T> all{};
+    auto& p = all.p;
+    p.left.data = dy.data;
+    p.left.batch_step = g.G > 1 ? K * dy.c : 0;
+    p.left.line = digits<Pixels>(g.N, rows, cols, dy.n, dy.h, dy.w);
+    p.left.line.set_coordinates(1, 1, 0, 0);
+    p.left.depth = digits<Taps>(taps_h, taps_w, K, -down.back * dy.h, -across.back * dy.w, dy.c);
+    p.left.depth.set_coordinates(-down.back, -across.back, 0, 0);
+    p.left.height = static_cast<int>(g.P), p.left.width = static_cast<int>(g.Q);
+    p.right.data = w.data;
+    p.right.batch_step = g.G > 1 ? K * w.n : 0;
+    p.right.line = EvenAxis::of(C, w.c);
+    p.right.depth = digits<Plain>(taps_h, taps_w, K, down.hop * w.h, across.hop * w.w, w.n);
+    set_output<T>(
+        p.out, to, epilogue, C,
+        [&, r = rows, c = cols](const Tensor4<T>& t) {
+            return digits<Plain>(g.N, r, c, t.n, g.stride_h * t.h, g.stride_w * t.w);
+        },
+        [&](const Tensor4<T>& t) { return EvenAxis::of(C, t.c); });
+    p.out.row_count = g.N * rows * cols, p.out.col_count = C;
+    p.depth = taps_h * taps_w * K;
+    p.batches = static_cast<int>(g.G);
+    all.channels = static_cast<int>(K);
+    all.h_steps = {w.h, dy.h, dx.h, 0};
+    all.w_steps = {w.w, dy.w, dx.w, 0};
+    if (epilogue.residual) {
+        const Tensor4<T> r(*epilogue.residual);
+        all.h_steps.residual = r.h, all.w_steps.residual = r.w;
+    }
+    return all;
+}
+
+// The product of the only phase there is.
+template <class T>
+DgradProduct<T> only_phase(const PhasedDgrad<T>& all, const Phase& i, const Phase& j) {
+    PhasedDgrad<T> one = all;
+    one.downs = one.acrosses = 1;
+    one.down[0] = i, one.across[0] = j;
+    return product_of_phase(one, 0, 1, 1);
+}
+
+// Launches every phase on an engine.
+template <class Engine, class T>
+void launch_phases(PhasedDgrad<T> all, const PhaseAxis& down, const PhaseAxis& across) {
+    using P = DgradProduct<T>;
+    const int64_t phases = down.phases() * across.phases();
+    if (phases == 1) return launch_on<Engine>(only_phase(all, down.phase(0), across.phase(0)));
+    const auto most_taps_first = [](const PhaseAxis& axis) {
+        std::vector<Phase> list;
+        for (int64_t i = 0; i < axis.phases(); ++i) list.push_back(axis.phase(i));
+        std::stable_sort(list.begin(), list.end(),
+                         [](const Phase& a, const Phase& b) { return a.taps > b.taps; });
+        return list;
+    };
+    const std::vector<Phase> rows = most_taps_first(down), cols = most_taps_first(across);
+    auto& p = all.p;
+    p.out.settle();
+    for (const PhaseSteps& steps : {all.h_steps, all.w_steps})
+        if (steps.dx % kWidth<T> != 0 || steps.residual % kWidth<T> != 0) p.out.vectors = false;
+    TileChoice<Engine, T>::with(
+        p.batches * phases, p.out.row_count, p.out.col_count, p.depth, false,
+        [&](auto tile, const TileSpeed& speed, int64_t) {
+            using Tile = decltype(tile);
+            const auto ceil_div = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
+            p.row_tiles = static_cast<int>(ceil_div(p.out.row_count, speed.rows));
+            p.col_tiles = static_cast<int>(ceil_div(p.out.col_count, speed.cols));
+            p.splits = 1;
+            p.split_steps = static_cast<int>(std::max<int64_t>(ceil_div(p.depth, speed.depth), 1));
+            for (size_t i = 0; i < rows.size(); i += kPhases)
+                for (size_t j = 0; j < cols.size(); j += kPhases) {
+                    all.downs = static_cast<int>(std::min<size_t>(kPhases, rows.size() - i));
+                    all.acrosses = static_cast<int>(std::min<size_t>(kPhases, cols.size() - j));
+                    std::copy_n(rows.begin() + static_cast<ptrdiff_t>(i), all.downs, all.down);
+                    std::copy_n(cols.begin() + static_cast<ptrdiff_t>(j), all.acrosses, all.across);
+                    const int64_t blocks =
+                        int64_t{all.downs} * all.acrosses * p.row_tiles * p.col_tiles * p.batches;
+                    if (blocks >= int64_t{1} << 31)
+                        throw ValueError(refusal("the tiles of a product", std::to_string(blocks),
+                                                 "below 2^31"));
+                    launch(phases_kernel<Engine, Tile, T>, dim3(static_cast<unsigned>(blocks)),
+                           dim3(Tile::kThreads), sizeof(typename Engine::template Shared<Tile, P>),
+                           all);
+                }
+        });
 }
 
 // --- wgrad

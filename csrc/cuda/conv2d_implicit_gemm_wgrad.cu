@@ -11,11 +11,11 @@ void conv2d_wgrad_implicit_gemm(const Conv2dParams& g, const ArrayView& x, const
         using T = decltype(t);
         const auto p = wgrad_product<T>(g, x, dy, dw);
         if (p.left.vectors_along(false, kWidth<T>) && p.right.vectors_along(false, kWidth<T>))
-            launch_simt<false, false, true>(p);
+            launch_on<Simt<false, false, true>>(p);
         else if (p.left.runs_along_depth())
-            launch_simt<true, true, false>(p);
+            launch_on<Simt<true, true, false>>(p);
         else
-            launch_simt<false, false, false>(p);
+            launch_on<Simt<false, false, false>>(p);
     });
 }
 

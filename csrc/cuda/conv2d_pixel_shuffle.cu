@@ -69,7 +69,8 @@ ShuffleProduct<T> shuffle_product(const Conv2dParams& g, const ArrayView& gradie
             return cols;
         });
     const auto corner = [&](const ArrayView& a) {
-        return g.top * a.strides[2] + g.left * a.strides[3];
+        const Tensor4<T> t(a);
+        return g.top * t.h + g.left * t.w;
     };
     p.out.data -= corner(dx);
     if (epilogue.residual) p.out.epilogue.residual -= corner(*epilogue.residual);
@@ -93,12 +94,14 @@ void conv2d_dgrad_pixel_shuffle(const Conv2dParams& g, const ArrayView& dy, cons
         const bool vectors = p.left.vectors_along(true, kWidth<T>);
         const Filters<T> filters(w, vectors);
         p = shuffle_product<T>(g, dy, filters.tensor, dx, epilogue);
+        constexpr bool kHalves = sizeof(T) == 2;
         if (vectors && p.right.vectors_along(false, kWidth<T>))
-            launch_simt<true, false, true>(p);
+            launch_on<
+                std::conditional_t<kHalves, TensorCores<true, false>, Simt<true, false, true>>>(p);
         else if (p.left.runs_along_depth())
-            launch_simt<true, false, false>(p);
+            launch_on<Simt<true, false, false>>(p);
         else
-            launch_simt<false, false, false>(p);
+            launch_on<Simt<false, false, false>>(p);
     });
 }
 

@@ -62,7 +62,7 @@ bool multiply(const ArrayView& from, const ArrayView& w, const ArrayView& out,
         EpilogueView last = epilogue;
         if (epilogue.residual) last.residual = pixel_matrices(*epilogue.residual, joined);
         if (!a || !to || (epilogue.residual && !last.residual)) continue;
-        gemm_tiled(*a, filter_matrix(w, a->shape[0], channels_first), *to, last);
+        gemm_fastest(*a, filter_matrix(w, a->shape[0], channels_first), *to, last);
         return true;
     }
     return false;
@@ -73,7 +73,8 @@ bool multiply(const ArrayView& from, const ArrayView& w, const ArrayView& out,
 void conv2d_fprop_pointwise(const Conv2dParams& g, const ArrayView& x, const ArrayView& w,
                             const ArrayView& y, const EpilogueView& epilogue) {
     check_pointwise(g);
-    if (!dense(g) || !multiply(x, w, y, epilogue, true))
+    if (dense(g) && multiply(x, w, y, epilogue, true)) return;
+    if (!conv2d_fprop_on_tensor_cores(g, x, w, y, epilogue))
         conv2d_fprop_implicit_gemm(g, x, w, y, epilogue);
 }
 
@@ -88,12 +89,15 @@ void conv2d_wgrad_pointwise(const Conv2dParams& g, const ArrayView& x, const Arr
                             const ArrayView& dw, const EpilogueView& epilogue) {
     check_pointwise(g);
     const auto pixels = pixel_matrices(x, true), gradients = pixel_matrices(dy, true);
-    if (!dense(g) || !pixels || !gradients)
-        return conv2d_wgrad_implicit_gemm(g, x, dy, dw, epilogue);
+    if (!dense(g) || !pixels || !gradients) {
+        if (!conv2d_wgrad_on_tensor_cores(g, x, dy, dw))
+            conv2d_wgrad_implicit_gemm(g, x, dy, dw, epilogue);
+        return;
+    }
     ArrayView transposed = *gradients;
     std::swap(transposed.shape[1], transposed.shape[2]);
     std::swap(transposed.strides[1], transposed.strides[2]);
-    gemm_tiled(transposed, *pixels, filter_matrix(dw, 1, false), epilogue);
+    gemm_fastest(transposed, *pixels, filter_matrix(dw, 1, false), epilogue);
 }
 
 }  // namespace pycnn::cuda

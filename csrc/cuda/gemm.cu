@@ -43,9 +43,9 @@ void gemm_tiled(const ArrayView& a, const ArrayView& b, const ArrayView& out,
             p.left.vectors_along(a_along, kWidth<T>) && p.right.vectors_along(b_along, kWidth<T>);
         with_flag(b_along, [&](auto right) {
             constexpr bool kRight = decltype(right)::value;
-            if (!vectors) return launch_simt<true, kRight, false>(p);
+            if (!vectors) return launch_on<Simt<true, kRight, false>>(p);
             with_flag(a_along,
-                      [&](auto left) { launch_simt<decltype(left)::value, kRight, true>(p); });
+                      [&](auto left) { launch_on<Simt<decltype(left)::value, kRight, true>>(p); });
         });
     });
 }

@@ -14,4 +14,11 @@ void gemm_tensor_core(const ArrayView& a, const ArrayView& b, const ArrayView& o
 void gemm_tf32(const ArrayView& a, const ArrayView& b, const ArrayView& out,
                const EpilogueView& epilogue);
 
+// The fastest of them that multiplies exactly.
+inline void gemm_fastest(const ArrayView& a, const ArrayView& b, const ArrayView& out,
+                         const EpilogueView& epilogue) {
+    const bool halves = out.dtype == DType::f16 || out.dtype == DType::bf16;
+    (halves ? gemm_tensor_core : gemm_tiled)(a, b, out, epilogue);
+}
+
 }  // namespace pycnn::cuda

@@ -98,88 +98,82 @@ struct SimtTiles<double> {
     using Small = SimtTile<double, 32, 32, 4, 4>;
     static constexpr bool kHasLarge = false;
 };
-constexpr TileSpeed kLargeSpeed{128, 128, kTileDepth, 2048 / 0.9, 1.2};
+constexpr TileSpeed kLargeSpeed{128, 128, kTileDepth, 2048 / 0.9, 1};
 constexpr TileSpeed kMiddleSpeed{64, 64, kTileDepth, 512 / 0.8, 3};
 constexpr TileSpeed kSmallSpeed{32, 32, kTileDepth, 128 / 0.5, 5};
 
-// Calls launch_one(Tile{}, speed, splits) with the tile that is expected to take the least time.
-// Only products with vectors have large tiles: single elements take more registers.
-template <class T, bool Vectors, class F>
-void with_simt_tile(int64_t batches, int64_t rows, int64_t cols, int64_t depth, bool split,
-                    F&& launch_one) {
-    using Tiles = SimtTiles<T>;
-    const auto plan = [&](const TileSpeed& tile) {
-        return plan_tiles(tile, batches, rows, cols, depth, split);
-    };
-    const TilePlan middle = plan(kMiddleSpeed), small = plan(kSmallSpeed);
-    if constexpr (Tiles::kHasLarge && Vectors) {
-        const TilePlan large = plan(kLargeSpeed);
-        if (large.cycles <= std::min(middle.cycles, small.cycles))
-            return launch_one(typename Tiles::Large{}, kLargeSpeed, large.splits);
-    }
-    if (middle.cycles <= small.cycles)
-        return launch_one(typename Tiles::Middle{}, kMiddleSpeed, middle.splits);
-    launch_one(typename Tiles::Small{}, kSmallSpeed, small.splits);
-}
-
-// Launches `p` in the orders of the operands that are given: vectors where both have them.
-template <bool LeftAlong, bool RightAlong, bool Vectors, class P>
-void launch_simt(P p, bool split = true) {
-    using T = std::remove_const_t<std::remove_pointer_t<decltype(p.left.data)>>;
-    with_simt_tile<T, Vectors>(
-        p.batches, p.out.row_count, p.out.col_count, p.depth, split,
-        [&](auto tile, const TileSpeed& speed, int64_t splits) {
-            using Tile = decltype(tile);
-            p.left.depth.set_stride(
-                TileLoader<Tile, Tile::kRows, LeftAlong, Vectors, typename P::Left>::kAdvance);
-            p.right.depth.set_stride(
-                TileLoader<Tile, Tile::kCols, RightAlong, Vectors, typename P::Right>::kAdvance);
-            launch_product(simt_product_kernel<Tile, LeftAlong, RightAlong, Vectors, P>, p, speed,
-                           Tile::kThreads, sizeof(SimtShared<Tile, P>), splits);
-        });
-}
-
 // The tiles of tensor cores. A step of 32 of R x C sums is R*C*32/2048 cycles of a processor's
 // tensor cores with mma.sync, half as fast in tf32.
-constexpr TileSpeed kLargeMmaSpeed{128, 128, 32, 256 / 0.8, 1.5};
+constexpr TileSpeed kLargeMmaSpeed{128, 128, 32, 256 / 0.8, 1.2};
 constexpr TileSpeed kSmallMmaSpeed{64, 64, 32, 64 / 0.55, 3};
 template <class T>
 using LargeMmaTile = MmaTile<T, 128, 128, 64, 32>;
 template <class T>
 using SmallMmaTile = MmaTile<T, 64, 64, 32, 32>;
 
-template <class T, class F>
-void with_mma_tile(int64_t batches, int64_t rows, int64_t cols, int64_t depth, bool split,
-                   F&& launch_one) {
-    const TilePlan large = plan_tiles(kLargeMmaSpeed, batches, rows, cols, depth, split);
-    const TilePlan small = plan_tiles(kSmallMmaSpeed, batches, rows, cols, depth, split);
-    if (large.cycles <= small.cycles)
-        launch_one(LargeMmaTile<T>{}, kLargeMmaSpeed, large.splits);
-    else
-        launch_one(SmallMmaTile<T>{}, kSmallMmaSpeed, small.splits);
+// The fastest tile of an engine: calls launch_one(Tile{}, speed, splits) with the one that is
+// expected to take the least time.
+template <class Engine, class T>
+struct TileChoice;
+
+// Only products with vectors have large tiles: single elements take more registers.
+template <bool LeftAlong, bool RightAlong, bool Vectors, class T>
+struct TileChoice<Simt<LeftAlong, RightAlong, Vectors>, T> {
+    template <class F>
+    static void with(int64_t batches, int64_t rows, int64_t cols, int64_t depth, bool split,
+                     F&& launch_one) {
+        using Tiles = SimtTiles<T>;
+        const auto plan = [&](const TileSpeed& tile) {
+            return plan_tiles(tile, batches, rows, cols, depth, split);
+        };
+        const TilePlan middle = plan(kMiddleSpeed), small = plan(kSmallSpeed);
+        if constexpr (Tiles::kHasLarge && Vectors) {
+            const TilePlan large = plan(kLargeSpeed);
+            if (large.cycles <= std::min(middle.cycles, small.cycles))
+                return launch_one(typename Tiles::Large{}, kLargeSpeed, large.splits);
+        }
+        if (middle.cycles <= small.cycles)
+            return launch_one(typename Tiles::Middle{}, kMiddleSpeed, middle.splits);
+        launch_one(typename Tiles::Small{}, kSmallSpeed, small.splits);
+    }
+};
+
+template <bool LeftAlong, bool RightAlong, class T>
+struct TileChoice<TensorCores<LeftAlong, RightAlong>, T> {
+    template <class F>
+    static void with(int64_t batches, int64_t rows, int64_t cols, int64_t depth, bool split,
+                     F&& launch_one) {
+        const TilePlan large = plan_tiles(kLargeMmaSpeed, batches, rows, cols, depth, split);
+        const TilePlan small = plan_tiles(kSmallMmaSpeed, batches, rows, cols, depth, split);
+        if (large.cycles <= small.cycles)
+            launch_one(LargeMmaTile<T>{}, kLargeMmaSpeed, large.splits);
+        else
+            launch_one(SmallMmaTile<T>{}, kSmallMmaSpeed, small.splits);
+    }
+};
+
+template <class P>
+using ElementOf = std::remove_const_t<std::remove_pointer_t<decltype(P::Left::data)>>;
+
+// Launches `p` on an engine; the depth may be split where `split` says so.
+template <class Engine, class P>
+void launch_on(P p, bool split = true) {
+    TileChoice<Engine, ElementOf<P>>::with(
+        p.batches, p.out.row_count, p.out.col_count, p.depth, split,
+        [&](auto tile, const TileSpeed& speed, int64_t splits) {
+            using Tile = decltype(tile);
+            p.left.depth.set_stride(Engine::template Left<Tile, P>::kAdvance);
+            p.right.depth.set_stride(Engine::template Right<Tile, P>::kAdvance);
+            launch_product(product_kernel<Engine, Tile, P>, p, speed, Tile::kThreads,
+                           sizeof(typename Engine::template Shared<Tile, P>), splits);
+        });
 }
 
 // Whether both operands of `p` hold vectors in the orders that are given.
 template <class P>
 bool holds_vectors(const P& p, bool left_along, bool right_along) {
-    constexpr int N = 16 / static_cast<int>(sizeof(*p.left.data));
+    constexpr int N = kWidth<ElementOf<P>>;
     return p.left.vectors_along(left_along, N) && p.right.vectors_along(right_along, N);
-}
-
-// Launches `p`, whose operands hold vectors, on tensor cores.
-template <bool LeftAlong, bool RightAlong, class P>
-void launch_mma(P p, bool split = true) {
-    using T = std::remove_const_t<std::remove_pointer_t<decltype(p.left.data)>>;
-    with_mma_tile<T>(p.batches, p.out.row_count, p.out.col_count, p.depth, split,
-                     [&](auto tile, const TileSpeed& speed, int64_t splits) {
-                         using Tile = decltype(tile);
-                         p.left.depth.set_stride(
-                             MmaLoader<Tile, Tile::kRows, LeftAlong, typename P::Left>::kAdvance);
-                         p.right.depth.set_stride(
-                             MmaLoader<Tile, Tile::kCols, RightAlong, typename P::Right>::kAdvance);
-                         launch_product(mma_product_kernel<Tile, LeftAlong, RightAlong, P>, p,
-                                        speed, Tile::kThreads, sizeof(MmaShared<Tile, P>), splits);
-                     });
 }
 
 // Calls function(std::true_type{} or std::false_type{}).

@@ -6,7 +6,7 @@
 // Grid       as gemm_tiles.cuh
 // Tiling     128x128 (8 warps of 64x32 sums) or 64x64 (4 warps of 32x32). The depth goes by 64
 // bytes
-//            (32 halves) or 128 bytes (32 floats) through three stages of shared memory that
+//            (32 halves, four stages of shared memory) or 128 bytes (32 floats, three) that
 //            cp.async fills, one barrier a step. 16-byte chunks of shared rows are swizzled so that
 //            neither the copies nor ldmatrix meet in a bank. The sums leave through the same memory
 // Traffic    128x128 in f16: 16 KB for 1.05 MFLOP a step, 64 FLOP/byte of L2
@@ -21,8 +21,6 @@
 
 namespace pycnn::cuda {
 
-constexpr int kStages = 3;
-
 // A tile of Rows x Cols sums, WarpRows x WarpCols of them in each warp.
 template <class T, int Rows, int Cols, int WarpRows, int WarpCols>
 struct MmaTile {
@@ -31,15 +29,17 @@ struct MmaTile {
     static constexpr int kRows = Rows, kCols = Cols, kDepth = 32;
     static constexpr int kWarpRows = WarpRows, kWarpCols = WarpCols;
     static constexpr int kThreads = Rows / WarpRows * (Cols / WarpCols) * 32;
+    static constexpr int kStages = kTf32 ? 3 : 4;
     static constexpr int kStage = (Rows + Cols) * kDepth;  // elements
     static constexpr int kPitch = Cols + 4;                // of the sums in shared memory
     static constexpr int kBytes = kStages * kStage * static_cast<int>(sizeof(T));
-    // The sums leave at once or, where they do not fit, one row of warps after the other.
-    static constexpr int kParts = Rows * kPitch * 4 <= kBytes ? 1 : Rows / WarpRows;
-    static constexpr int kPartRows = Rows / kParts;
+    // Blocks of a processor: tf32 takes more registers, to round what it has read.
+    static constexpr int kBlocks = kTf32 ? 1 : 2;
     static_assert(WarpRows % 16 == 0 && WarpCols % 16 == 0);
-    static_assert(kPartRows * kPitch * 4 <= kBytes, "the sums fit where the operands were");
-    static_assert(kBytes + Rows * 32 <= 163 * 1024, "shared memory of a block of sm_80");
+    static_assert(kBlocks * ((kBytes > Rows * kPitch * 4 ? kBytes : Rows * kPitch * 4) + Rows * 32 +
+                             1024) <=
+                      164 * 1024,
+                  "shared memory of a processor of sm_80");
 };
 
 // One operand's part of a stage. Along the depth a shared row is a line and holds kDepth elements,
@@ -149,8 +149,8 @@ __device__ __forceinline__ void multiply_fragments(float (&d)[4], const uint32_t
 template <class Tile, class P>
 struct alignas(128) MmaShared {
     union {
-        typename Tile::Element operands[kStages * Tile::kStage];
-        float sums[Tile::kPartRows * Tile::kPitch];
+        typename Tile::Element operands[Tile::kStages * Tile::kStage];
+        float sums[Tile::kRows * Tile::kPitch];
     };
     typename P::Out::Row rows[Tile::kRows];
 };
@@ -167,8 +167,7 @@ __device__ __forceinline__ void mma_tile(const P& p, const TilePlace& place) {
     const int64_t first_row = int64_t{place.row} * Tile::kRows;
     const int64_t first_col = int64_t{place.col} * Tile::kCols;
     const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
-    const int warp_row = warp / (Tile::kCols / Tile::kWarpCols);
-    const int row = warp_row * Tile::kWarpRows;
+    const int row = warp / (Tile::kCols / Tile::kWarpCols) * Tile::kWarpRows;
     const int col = warp % (Tile::kCols / Tile::kWarpCols) * Tile::kWarpCols;
 
     float sums[kRowBlocks][kColBlocks][4];
@@ -185,23 +184,23 @@ __device__ __forceinline__ void mma_tile(const P& p, const TilePlace& place) {
     RightLoader right(p.right, place.batch, first_col, first_depth);
     const auto copy = [&](int step) {
         if (step < steps) {
-            T* stage = shared.operands + step % kStages * Tile::kStage;
+            T* stage = shared.operands + step % Tile::kStages * Tile::kStage;
             left.copy(stage);
             right.copy(stage + Tile::kRows * Tile::kDepth);
         }
         cp_async_commit();
     };
 #pragma unroll
-    for (int step = 0; step < kStages - 1; ++step) copy(step);
+    for (int step = 0; step < Tile::kStages - 1; ++step) copy(step);
     for (int i = thread; i < Tile::kRows; i += Tile::kThreads)
         shared.rows[i] = p.out.row(first_row + i, place.batch);
 
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
-        cp_async_wait<kStages - 2>();
+        cp_async_wait<Tile::kStages - 2>();
         __syncthreads();  // the stage has come for all, and all are done with the one before it
-        copy(step + kStages - 1);
-        const T* rows = shared.operands + step % kStages * Tile::kStage;
+        copy(step + Tile::kStages - 1);
+        const T* rows = shared.operands + step % Tile::kStages * Tile::kStage;
         const T* cols = rows + Tile::kRows * Tile::kDepth;
 #pragma unroll
         for (int depth = 0; depth < Tile::kDepth; depth += kMmaDepth) {
@@ -224,33 +223,35 @@ __device__ __forceinline__ void mma_tile(const P& p, const TilePlace& place) {
     cp_async_wait<0>();
     __syncthreads();
 
-#pragma unroll 1
-    for (int part = 0; part < Tile::kParts; ++part) {
-        if (part > 0) __syncthreads();
-        if (Tile::kParts == 1 || warp_row == part) {
-            const int l = static_cast<int>(lane());
-            float* to = shared.sums + ((Tile::kParts == 1 ? row : 0) + l / 4) * Tile::kPitch + col +
-                        l % 4 * 2;
+    const int l = static_cast<int>(lane());
+    float* to = shared.sums + (row + l / 4) * Tile::kPitch + col + l % 4 * 2;
 #pragma unroll
-            for (int i = 0; i < kRowBlocks; ++i)
+    for (int i = 0; i < kRowBlocks; ++i)
 #pragma unroll
-                for (int j = 0; j < kColBlocks; ++j)
+        for (int j = 0; j < kColBlocks; ++j)
 #pragma unroll
-                    for (int half = 0; half < 2; ++half)
-                        store_vector(
-                            to + (i * 16 + half * 8) * Tile::kPitch + j * 8,
-                            Vector<float, 2>{{sums[i][j][half * 2], sums[i][j][half * 2 + 1]}});
-        }
-        __syncthreads();
-        write_tile<Tile::kThreads, Tile::kPartRows, Tile::kCols>(
-            p.out, shared.sums, Tile::kPitch, shared.rows + part * Tile::kPartRows,
-            first_row + part * Tile::kPartRows, first_col, place, p.batches);
-    }
+            for (int half = 0; half < 2; ++half)
+                store_vector(to + (i * 16 + half * 8) * Tile::kPitch + j * 8,
+                             Vector<float, 2>{{sums[i][j][half * 2], sums[i][j][half * 2 + 1]}});
+    __syncthreads();
+    write_tile<Tile::kThreads, Tile::kRows, Tile::kCols>(
+        p.out, shared.sums, Tile::kPitch, shared.rows, first_row, first_col, place, p.batches);
 }
 
-template <class Tile, bool LeftAlong, bool RightAlong, class P>
-__global__ void __launch_bounds__(Tile::kThreads) mma_product_kernel(P p) {
-    mma_tile<Tile, LeftAlong, RightAlong>(p, tile_place(p, blockIdx.x));
-}
+// The engine of this file, for operands in the orders that are given.
+template <bool LeftAlong, bool RightAlong>
+struct TensorCores {
+    template <class Tile, class P>
+    using Left = MmaLoader<Tile, Tile::kRows, LeftAlong, typename P::Left>;
+    template <class Tile, class P>
+    using Right = MmaLoader<Tile, Tile::kCols, RightAlong, typename P::Right>;
+    template <class Tile, class P>
+    using Shared = MmaShared<Tile, P>;
+
+    template <class Tile, class P>
+    static __device__ __forceinline__ void tile(const P& p, const TilePlace& place) {
+        mma_tile<Tile, LeftAlong, RightAlong>(p, place);
+    }
+};
 
 }  // namespace pycnn::cuda

@@ -14,7 +14,7 @@ bool multiply_on_tensor_cores(const ArrayView& a, const ArrayView& b, const Arra
     if (!holds_vectors(p, a_along, b_along)) return false;
     with_flag(a_along, [&](auto left) {
         with_flag(b_along, [&](auto right) {
-            launch_mma<decltype(left)::value, decltype(right)::value>(p);
+            launch_on<TensorCores<decltype(left)::value, decltype(right)::value>>(p);
         });
     });
     return true;

@@ -35,7 +35,8 @@ struct SimtTile {
     static constexpr int kRows = Rows, kCols = Cols, kDepth = kTileDepth;
     static constexpr int kThreadRows = ThreadRows, kThreadCols = ThreadCols;
     static constexpr int kThreads = Rows / ThreadRows * (Cols / ThreadCols);
-    static constexpr int kPad = 4;  // shared rows shift by 4 banks and stay aligned
+    static constexpr int kBlocks = 1;  // of a processor; with two, sums leave the registers
+    static constexpr int kPad = 4;     // shared rows shift by 4 banks and stay aligned
     static constexpr int kLeft = kDepth * (Rows + kPad), kRight = kDepth * (Cols + kPad);
     static constexpr int kShared = 2 * (kLeft + kRight);
     // The sums leave in as many parts as a thread has groups of 4 rows.
@@ -315,9 +316,27 @@ __device__ __forceinline__ void simt_tile(const P& p, const TilePlace& place) {
     }
 }
 
-template <class Tile, bool LeftAlong, bool RightAlong, bool Vectors, class P>
-__global__ void __launch_bounds__(Tile::kThreads) simt_product_kernel(P p) {
-    simt_tile<Tile, LeftAlong, RightAlong, Vectors>(p, tile_place(p, blockIdx.x));
+// The engine of this file, for operands in the orders that are given.
+template <bool LeftAlong, bool RightAlong, bool Vectors>
+struct Simt {
+    static constexpr bool kVectors = Vectors;
+    template <class Tile, class P>
+    using Left = TileLoader<Tile, Tile::kRows, LeftAlong, Vectors, typename P::Left>;
+    template <class Tile, class P>
+    using Right = TileLoader<Tile, Tile::kCols, RightAlong, Vectors, typename P::Right>;
+    template <class Tile, class P>
+    using Shared = SimtShared<Tile, P>;
+
+    template <class Tile, class P>
+    static __device__ __forceinline__ void tile(const P& p, const TilePlace& place) {
+        simt_tile<Tile, LeftAlong, RightAlong, Vectors>(p, place);
+    }
+};
+
+// A product by an engine.
+template <class Engine, class Tile, class P>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) product_kernel(P p) {
+    Engine::template tile<Tile>(p, tile_place(p, blockIdx.x));
 }
 
 constexpr int kSumThreads = 128;

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import pycnn
-from pycnn import config
+from pycnn import config, dispatch
+from pycnn.config import cuda_modules
+from pycnn.geometry import gemm_geometry
 from pycnn.study import float32_precision as model
 
 # what a 576-term product of Gaussian numbers may miss by, relative; the sums are float32
@@ -71,3 +73,21 @@ def test_what_kernels_are_told(mode, want):
     run = [sys.executable, "-c", _COMPILED]
     done = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"['{want}', None, None]"
+
+
+@pytest.mark.skipif(not cuda_modules(), reason="no CUDA kernels were built")
+def test_cuda_rounds_to_tf32_where_that_is_asked_for(monkeypatch):
+    monkeypatch.setattr(config, "_float32_precision", None)
+    pycnn.set_float32_precision("ieee")
+    a = np.full((1, 8, 8), 1 + 2.0**-12, np.float32)
+    geometry = gemm_geometry(1, 8, 8, 8)
+    sums = {}
+    with pycnn.using("cuda"):
+        for name in ("ieee", "tf32", "ieee"):  # what dispatch keeps of one must not outlive it
+            pycnn.set_float32_precision(name)
+            out = np.empty_like(a)
+            with pycnn.trace() as trace:
+                dispatch.run("gemm", a, np.ones_like(a), out=out, geometry=geometry)
+            sums[name] = trace.records[0].algorithm, float(out[0, 0, 0])
+    pycnn.set_float32_precision("ieee")
+    assert sums == {"ieee": ("tiled", 8 + 8 * 2.0**-12), "tf32": ("tf32", 8.0)}

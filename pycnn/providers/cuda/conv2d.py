@@ -7,16 +7,20 @@ from typing import Any
 
 from ...geometry import Conv2dGeometry
 from ..compiled import conv2d
-from ..compiled.extension import Extension
+from ..compiled.extension import Extension, Refuses
+from .gemm import not_halves, not_tf32
 
 
 def register(extension: Extension) -> None:
     def enter(algorithm: str, *passes: Any, **keywords: Any) -> None:
         conv2d.register(extension, algorithm, *passes, **keywords)
 
+    tf32 = _on_tensor_cores(not_tf32, 4)
     enter("depthwise", _not_depthwise, _not_depthwise, None)
-    enter("pointwise", _not_pointwise, _not_pointwise, _not_pointwise)
+    enter("pointwise", *map(_not_pointwise, tf32))
     enter("pixel_shuffle", None, _not_a_shuffle, None)
+    enter("tensor_core", *_on_tensor_cores(not_halves, 8))
+    enter("tf32", *tf32)
     enter("implicit_gemm", _uncountable, _uncountable, _uncountable)
     enter("naive")
 
@@ -37,12 +41,19 @@ def _too_large(g: Conv2dGeometry) -> str | None:
     return None
 
 
-def _not_pointwise(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
-    if not geometry.is_pointwise:
-        return "the filter is not 1x1 without padding"
-    if geometry.G != 1:
-        return "groups"
-    return _uncountable(geometry, operands, epilogue)
+def _not_pointwise(tf32: Refuses) -> Refuses:
+    """What a pass refuses, given what the same one in tf32 does."""
+
+    def refuses(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
+        if not geometry.is_pointwise:
+            return "the filter is not 1x1 without padding"
+        if geometry.G != 1:
+            return "groups"
+        if tf32(geometry, operands, epilogue) is None:
+            return "it multiplies float32 exactly, and tf32 is asked for"
+        return _uncountable(geometry, operands, epilogue)
+
+    return refuses
 
 
 def _not_a_shuffle(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
@@ -54,6 +65,32 @@ def _not_a_shuffle(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> st
     if g.stride == (1, 1):
         return "stride 1: there is nothing to shuffle"
     return _uncountable(geometry, operands, epilogue)
+
+
+def _on_tensor_cores(not_taken: Any, width: int) -> tuple[Refuses, Refuses, Refuses]:
+    """What the passes of an algorithm refuse that reads vectors of `width` channels."""
+
+    def refuses(geometry: Conv2dGeometry, images: Any, filters: bool, channels: bool) -> str | None:
+        g = geometry
+        counts = [("filters", g.K)] * filters + [("channels", g.C)] * channels
+        for what, count in counts:
+            if count == 0 or count // g.G % width:
+                return f"{count // g.G} {what} per group are no multiple of {width}"
+        for image in images:
+            if not (image.channels_last and image.aligned):
+                return "an image that is not channels-last, dense and aligned to 16 bytes"
+        return _uncountable(g, images, None)
+
+    def fprop(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
+        return not_taken(operands) or refuses(geometry, operands[:1], False, True)
+
+    def dgrad(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
+        return not_taken(operands) or refuses(geometry, operands[:1], True, True)
+
+    def wgrad(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
+        return not_taken(operands) or refuses(geometry, operands, True, True)
+
+    return fprop, dgrad, wgrad
 
 
 def _uncountable(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:

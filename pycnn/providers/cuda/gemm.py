@@ -7,13 +7,13 @@ from typing import Any
 from ... import config
 from ...geometry import GemmGeometry
 from ..compiled import gemm
-from ..compiled.extension import Extension
+from ..compiled.extension import Extension, Refuses
 
 HALVES = ("float16", "bfloat16")
 
 
 def register(extension: Extension) -> None:
-    refuses = {"tensor_core": _not_tensor_core, "tf32": _not_tf32}
+    refuses: dict[str, Refuses] = {"tensor_core": _not_tensor_core, "tf32": _not_tf32}
     gemm.register(extension, ("tensor_core", "tf32", "tiled", "naive"), refuses)
 
 

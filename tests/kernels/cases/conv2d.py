@@ -214,6 +214,18 @@ LARGE = {
     "shallow, filters in turn, a tail": geometry((1, 5, 6, 29), (39, 5, 3, 3), (1, 2), 1),
     "dilated stem": geometry((2, 3, 19, 22), (17, 3, 3, 3), (1, 2), 2, 2),
     "wide stride over filter": geometry((2, 17, 31, 33), (15, 17, 1, 2), (3, 4), (0, 1)),
+    "whole vectors": geometry((2, 16, 9, 11), (24, 16, 3, 3), 1, 1),
+    "whole vectors stride 2": geometry((1, 24, 12, 13), (16, 24, 3, 3), 2, 1),
+    "whole vectors in groups": geometry((2, 32, 7, 9), (48, 16, 3, 3), 1, 1, groups=2),
+    "whole vectors, dilation over stride": geometry(
+        (1, 16, 13, 14), (8, 16, 2, 3), (3, 2), 1, (2, 4)
+    ),
+    "whole vectors, filter is the stride": geometry((2, 24, 8, 10), (16, 24, 2, 2), 2),
+    "whole vectors, filter under the stride": geometry(
+        (1, 16, 9, 11), (8, 16, 2, 3), (3, 4), (1, 2)
+    ),
+    "whole vectors, pointwise stride 2": geometry((2, 16, 9, 12), (24, 16, 1, 1), 2),
+    "whole vectors, one row": geometry((3, 16, 1, 12), (8, 16, 3, 3), 1, 1),
     "wide far taps": geometry((3, 17, 25, 26), (4, 17, 2, 2), 1, (3, 0), (20, 21)),
 }
 

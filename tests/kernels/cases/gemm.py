@@ -71,6 +71,23 @@ CASES = [
     case("more matrices than threads", 9, 16, 20, 17, large=True),
     case("rows a power of two apart", 1, 45, 70, 1024, large=True),
     case("many tiles", 2, 300, 257, 130, large=True, slow=True),
+    case("whole vectors", 2, 72, 80, 96, large=True),
+    case("whole vectors, a transposed", 1, 72, 40, 56, transposed="a", large=True),
+    case("whole vectors, b transposed", 1, 24, 136, 64, transposed="b", large=True),
+    case("whole vectors, both transposed", 1, 80, 72, 32, transposed="ab", large=True),
+    case("whole vectors, deep and small", 1, 16, 24, 2048, transposed="a", large=True),
+    case("large tiles", 1, 1400, 1528, 24, large=True, slow=True),
+    case(
+        "whole vectors with an epilogue",
+        2,
+        40,
+        72,
+        24,
+        epilogue=lambda draw: Epilogue(
+            draw(72), draw(72), draw(72), draw(2, 40, 72), activation="relu"
+        ),
+        large=True,
+    ),
     case("no batch", 0, 3, 4, 5),
     case("no rows", 2, 0, 4, 5),
     case("no columns", 2, 3, 0, 5),
