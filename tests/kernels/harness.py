@@ -57,7 +57,14 @@ import torch
 from pycnn import array, dispatch, dtypes
 
 from .configurations import Kernel, configured, in_checked_builds, in_the_short_tier, kernels
-from .memory import LAYOUTS, Placed, place, poison, poisoned_workspaces
+from .memory import (
+    LAYOUTS,
+    Placed,
+    place,
+    poison,
+    poisoned_workspaces,
+    shut_to_sanitizers,
+)
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 SEED = int(os.environ.get("PYCNN_TEST_SEED") or np.random.SeedSequence().generate_state(1)[0])
@@ -457,6 +464,9 @@ def execute(
         dispatch.using(entry.provider, entry.algorithm),
         poisoned_workspaces(),
         configured(entry),
+        shut_to_sanitizers(
+            [p for p in (*placed, *outs, *extra) if p is not None and entry.provider == "cuda"]
+        ),
     ):
         with dispatch.trace() as trace:
             dispatch.run(case.primitive, *views, out=out, geometry=case.geometry, epilogue=epilogue)

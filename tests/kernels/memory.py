@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,6 +78,28 @@ def place(values: np.ndarray, layout: str, rng: np.random.Generator, device: str
     marks = _view(owned, (*shape, itemsize), np.dtype(bool), first, [*steps, 1])
     marks[...] = True
     return Placed(view, raw, _to_host(raw).copy(), owned)
+
+
+@contextlib.contextmanager
+def shut_to_sanitizers(placed: list[Placed]) -> Iterator[None]:
+    """In a process with AddressSanitizer, what lies before and behind the views is none of a
+    kernel's memory, so that even reading there is reported."""
+    process = ctypes.CDLL(None)
+    if not hasattr(process, "__asan_poison_memory_region"):
+        yield
+        return
+    regions = []
+    for p in placed:
+        start, mine = p.buffer.ctypes.data, np.flatnonzero(p.owned)
+        first, end = (mine[0], mine[-1] + 1) if mine.size else (p.buffer.size, p.buffer.size)
+        regions += [(start, int(first)), (start + int(end), int(p.buffer.size - end))]
+    try:
+        for address, size in regions:
+            process.__asan_poison_memory_region(ctypes.c_void_p(address), ctypes.c_size_t(size))
+        yield
+    finally:
+        for address, size in regions:
+            process.__asan_unpoison_memory_region(ctypes.c_void_p(address), ctypes.c_size_t(size))
 
 
 def _view(

@@ -9,10 +9,9 @@ LAUNCH = "csrc/cuda/add_activation.cu"
 WALK = "csrc/cuda/walk.cuh"
 ACTIVATION = "csrc/cuda/activation.cuh"
 SIZES = "add_activation-relu_odd_sizes"
-VECTOR = "add_activation-relu_vector"
 
 MUTANTS = [
-    Mutant(KERNEL, "if (i + N <= p.walk.count) {", "if (i + N < p.walk.count) {", VECTOR,
+    Mutant(KERNEL, "if (i + N <= p.walk.count) {", "if (i < p.walk.count) {", SIZES,
            check="address"),
     Mutant(KERNEL, "for (int64_t j = i; j < p.walk.count; ++j)",
            "for (int64_t j = i; j <= p.walk.count; ++j)", SIZES, check="address"),
