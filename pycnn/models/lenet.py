@@ -10,7 +10,7 @@ from __future__ import annotations
 from .. import functional as F
 from .. import nn
 from ..tensor import Tensor
-from .registry import register
+from .registry import Reduced, register
 from .width import check_arguments, scaled
 
 # maps of the 5x5 convolutions C1, C3 and C5, units of the linear layer F6
@@ -41,7 +41,10 @@ class LeNet5(nn.Module):
         return self.output(F.tanh(self.f6(x)))
 
 
-@register(channels=1, size=32, parameters=61_706, num_classes=10, paper="LeCun et al. 1998")
+@register(
+    "LeCun et al. 1998", 61_706, 416_520, 10, channels=1, size=32, num_classes=10,
+    reduced=Reduced(1.0, 32),
+)  # fmt: skip
 def lenet5(num_classes: int = 10, width: float = 1.0) -> LeNet5:
     """LeNet-5: 61,706 parameters at ten classes.
 

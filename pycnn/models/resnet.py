@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .. import array, nn
 from ..tensor import Tensor
-from .registry import register
+from .registry import IMAGENET, register
 from .width import check_arguments, scaled
 
 # the kind of block, and how many of them in conv2_x ... conv5_x
@@ -121,7 +121,10 @@ def _resnet(variant: str, num_classes: int, width: float) -> ResNet:
     return ResNet(variant, num_classes, width).to(memory_format=array.channels_last)
 
 
-@register(channels=3, size=224, parameters=11_689_512, paper="He et al. 2015")
+@register(
+    "He et al. 2015", 11_689_512, 1_814_073_344, 122, reference="torchvision",
+    checkpoints="torchvision", normalisation=IMAGENET,
+)  # fmt: skip
 def resnet18(num_classes: int = 1000, width: float = 1.0) -> ResNet:
     """ResNet-18: 11,689,512 parameters.
 
@@ -131,7 +134,10 @@ def resnet18(num_classes: int = 1000, width: float = 1.0) -> ResNet:
     return _resnet("resnet18", num_classes, width)
 
 
-@register(channels=3, size=224, parameters=25_557_032, paper="He et al. 2015")
+@register(
+    "He et al. 2015", 25_557_032, 4_089_184_256, 320, reference="torchvision",
+    checkpoints="torchvision", normalisation=IMAGENET,
+)  # fmt: skip
 def resnet50(num_classes: int = 1000, width: float = 1.0) -> ResNet:
     """ResNet-50: 25,557,032 parameters.
 

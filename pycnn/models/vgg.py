@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 from .. import array, nn
 from ..tensor import Tensor
-from .registry import register
+from .registry import IMAGENET, Reduced, register
 from .width import check_arguments, scaled
 
 # table 1: the width of every 3x3 convolution of a configuration, "M" a 2x2 max pool
@@ -67,7 +67,10 @@ class VGG(nn.Module):
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
-@register(channels=3, size=224, parameters=138_357_544, paper="Simonyan, Zisserman 2014")
+@register(
+    "Simonyan, Zisserman 2014", 138_357_544, 15_470_264_320, 32, reference="torchvision",
+    checkpoints="torchvision", normalisation=IMAGENET, reduced=Reduced(0.125, 40),
+)  # fmt: skip
 def vgg16(num_classes: int = 1000, width: float = 1.0) -> VGG:
     """VGG-16, configuration D: 138,357,544 parameters. `width` scales the hidden layers too.
 

@@ -1,7 +1,7 @@
 """PyTorch's .pth files, read and written without PyTorch, and without running what they contain.
 
-A .pth file is a pickle, and unpickling may call anything. Here an unpickler knows a dozen names, the
-ones a state dict is made of, and refuses every other before it is looked up. Tensors are built on
+A .pth file is a pickle, and unpickling may call anything. Here an unpickler knows a dozen names,
+those of which a state dict is made, and refuses every other before it is looked up. Tensors lie on
 the file's storages after their offset, size and strides have been checked against them.
 
 Both layouts are read: the zip archive of PyTorch 1.6 and later (data.pkl, data/0, data/1 ...), and
