@@ -53,3 +53,6 @@ def lenet5(num_classes: int = 10, width: float = 1.0) -> LeNet5:
     """
     check_arguments(num_classes, width)
     return LeNet5(num_classes, width)
+
+
+__all__ = ["LeNet5", "lenet5"]

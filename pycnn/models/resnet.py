@@ -145,3 +145,6 @@ def resnet50(num_classes: int = 1000, width: float = 1.0) -> ResNet:
         ValueError: `num_classes` below 1 or `width` not positive.
     """
     return _resnet("resnet50", num_classes, width)
+
+
+__all__ = ["ResNet", "resnet18", "resnet50"]

@@ -133,3 +133,6 @@ def xception(num_classes: int = 1000, width: float = 1.0, keras: bool = False) -
     """
     check_arguments(num_classes, width)
     return Xception(num_classes, width, keras).to(memory_format=array.channels_last)
+
+
+__all__ = ["Xception", "xception"]
