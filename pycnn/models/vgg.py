@@ -1,4 +1,4 @@
-"""VGG in all its configurations. Simonyan, Zisserman 2014, arXiv:1409.1556, table 1. Parameters have
+"""VGG, all configurations. Simonyan, Zisserman 2014, arXiv:1409.1556, table 1. Parameters have
 torchvision's names.
 
 As in torchvision an adaptive average pool to 7 x 7 precedes the classifier: at the paper's
