@@ -11,6 +11,7 @@ from __future__ import annotations
 from .lenet import *
 from .registry import IMAGENET, ModelEntry, get_model, list_models, model_entry
 from .resnet import *
+from .resnet_cifar import *
 from .resnext import *
 from .vgg import *
 from .wide_resnet import *

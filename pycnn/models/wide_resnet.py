@@ -1,5 +1,5 @@
-"""Wide ResNet for ImageNet. Zagoruyko, Komodakis 2016, arXiv:1605.07146, section 3.5. Parameter names
-follow torchvision.
+"""Wide ResNet for ImageNet. Zagoruyko, Komodakis 2016, arXiv:1605.07146, section 3.5. Parameters
+have torchvision's names.
 
 Bottlenecks whose 3x3 convolution alone is twice as wide as ResNet's.
 """
