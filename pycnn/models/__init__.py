@@ -8,6 +8,7 @@ convolution.
 
 from __future__ import annotations
 
+from .alexnet import *
 from .lenet import *
 from .registry import IMAGENET, ModelEntry, get_model, list_models, model_entry
 from .resnet import *
@@ -16,3 +17,4 @@ from .resnext import *
 from .vgg import *
 from .wide_resnet import *
 from .xception import *
+from .zfnet import *

@@ -94,8 +94,8 @@ class VGG(nn.Module):
                 features[str(place)] = nn.MaxPool2d(2)
                 place += 1
                 continue
-            if entry == "LRN":  # section 2.1; alpha is divided by the size here, not in the paper
-                features[str(place)] = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
+            if entry == "LRN":  # section 2.1, with the constants of AlexNet
+                features[str(place)] = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0)
                 place += 1
                 continue
             planes, kernel = entry if isinstance(entry, tuple) else (int(entry), 3)

@@ -59,7 +59,7 @@ def _of_the_paper(columns: list[list[str]], num_classes: int, width: float) -> n
     for part in columns:
         for word in part:
             if word == "LRN":
-                layers.append(nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0))
+                layers.append(nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0))
                 continue
             kernel, planes = word.removeprefix("conv").split("-")
             outputs = scaled(int(planes), width)
