@@ -11,6 +11,7 @@ from __future__ import annotations
 from .alexnet import *
 from .densenet import *
 from .densenet_cifar import *
+from .googlenet import *
 from .lenet import *
 from .nin import *
 from .registry import IMAGENET, ModelEntry, get_model, list_models, model_entry

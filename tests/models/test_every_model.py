@@ -117,8 +117,13 @@ def test_every_parameter_gets_a_gradient(name):
     randomise(reference, 3)
     net = get_model(name, **reduced(entry)).eval()
     net.load_state_dict(reference.state_dict())
-    y = net(pycnn.from_numpy(images(entry, 2, entry.reduced.size)))
+    batch = pycnn.from_numpy(images(entry, 2, entry.reduced.size))
+    y = net(batch)
     (y * pycnn.randn(*y.shape)).sum().backward()
+    if any(p.grad is None for p in net.parameters()):  # auxiliary heads take part in training alone
+        _, *parts = net.train()(batch)
+        losses = [(part * pycnn.randn(*part.shape)).sum() for part in parts]
+        sum(losses[1:], losses[0]).backward()
     for key, parameter in net.named_parameters():
         assert parameter.grad is not None, key
         gradient = parameter.grad.numpy()
