@@ -11,13 +11,16 @@ from __future__ import annotations
 from .alexnet import *
 from .densenet import *
 from .densenet_cifar import *
+from .efficientnet import *
 from .googlenet import *
 from .lenet import *
+from .mobilenet import *
 from .nin import *
 from .registry import IMAGENET, ModelEntry, get_model, list_models, model_entry
 from .resnet import *
 from .resnet_cifar import *
 from .resnext import *
+from .shufflenet_v2 import *
 from .squeezenet import *
 from .vgg import *
 from .wide_resnet import *

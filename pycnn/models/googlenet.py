@@ -2,7 +2,8 @@
 
 Szegedy et al. 2015, arXiv:1409.4842, table 1 and section 5. torchvision's form has batch norm in
 place of biases and normalisation, 3x3 convolutions where the paper has 5x5, a 2x2 pool before the
-last stage and adaptive pooling in its auxiliary heads; its origin is TF-slim. Names of parameters are torchvision's in both.
+last stage and adaptive pooling in its auxiliary heads; it comes from TF-slim. Names of parameters
+are torchvision's in both.
 
 In training mode the output is (logits, aux2, aux1), in torchvision's order: the heads behind 4d and
 4a, whose losses count 0.3 each.

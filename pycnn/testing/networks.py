@@ -29,11 +29,15 @@ FLOAT32_FACTOR = 4.0  # times the logits' error of PyTorch's worse layout
 
 @contextmanager
 def _prepared(net: Any, side: Side) -> Iterator[None]:
-    """Dropout is off inside; after it buffers are as before, gradients gone, the dtype float32."""
+    """Dropout of elements and of paths is off inside. Afterwards buffers are as before, gradients
+    gone, the dtype float32."""
     if not hasattr(net, "named_buffers"):
         yield
         return
-    dropouts = [m for m in net.modules() if "Dropout" in type(m).__name__ and m.training]
+    random = ("Dropout", "StochasticDepth", "DropPath")
+    dropouts = [
+        m for m in net.modules() if any(w in type(m).__name__ for w in random) and m.training
+    ]
     buffers = {name: np.array(to_numpy(buffer)) for name, buffer in net.named_buffers()}
     for m in dropouts:
         m.training = False
