@@ -48,9 +48,13 @@ for _family in ("elementwise", "reduction", "shape", "indexing", "linalg", "sort
 del _family, _module
 
 # imported on first use, so that `import pycnn` stays quick
-_LAZY_MODULES = ("nn", "optim", "models", "references", "testing", "kernels", "study", "cuda")
+_LAZY_MODULES = (
+    "nn", "optim", "models", "references", "testing", "kernels", "study", "cuda", "serialization",
+)  # fmt: skip
 _LAZY_NAMES = {
     "summary": ("nn.summary", "summary"),
+    "save": ("serialization", "save"),
+    "load": ("serialization", "load"),
     "show_config": ("config", "show_config"),
     "get_num_threads": ("config", "get_num_threads"),
     "set_num_threads": ("config", "set_num_threads"),

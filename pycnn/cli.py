@@ -1,5 +1,5 @@
-"""The command line, `python -m pycnn`: check, models, summary, config, explain, demo, inspect,
-tune."""
+"""The command line, `python -m pycnn`: check, models, convert, summary, config, explain, demo,
+inspect, tune."""
 
 from __future__ import annotations
 
@@ -92,16 +92,51 @@ def main() -> None:
 
 
 @main.command()
-def models() -> None:
-    """List the models."""
+@click.option("--markdown", is_flag=True, help="Print a table for a page of documentation.")
+def models(markdown: bool) -> None:
+    """List the models: what their papers and references say of them."""
     from .models import list_models, model_entry
 
-    table = Table("model", "parameters", "input", "classes", "paper")
+    header = ("model", "paper", "parameters", "MACs", "input", "reference", "checkpoints load")
+    rows = []
     for name in list_models():
         entry = model_entry(name)
         shape = f"{entry.channels} x {entry.size} x {entry.size}"
-        table.add_row(name, f"{entry.parameters:,}", shape, str(entry.num_classes), entry.paper)
+        rows.append(
+            (name, entry.paper, f"{entry.parameters:,}", f"{entry.macs:,}", shape, entry.reference,
+             f"strictly, {entry.checkpoints}" if entry.checkpoints else "-")
+        )  # fmt: skip
+    if markdown:
+        click.echo("| " + " | ".join(header) + " |")
+        click.echo("| --- | --- | ---: | ---: | --- | --- | --- |")
+        for row in rows:
+            click.echo("| " + " | ".join(row) + " |")
+        return
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
     _console().print(table)
+
+
+@main.command()
+@click.argument("source", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--model", help="Check first that the state dict is this model's, entry by entry.")
+def convert(source: Path, target: Path, model: str | None) -> None:
+    """Write the state dict in SOURCE as TARGET; suffixes name the formats: .safetensors .npz
+    .pth."""
+    from .serialization import load, save
+
+    try:
+        state = load(source)
+        if model is not None:
+            _entry(model).constructor().load_state_dict(state)
+        save(state, target)
+    except (ValueError, TypeError, RuntimeError, ImportError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(
+        f"{target}: {len(state)} tensors, {sum(v.numel() for v in state.values()):,} numbers"
+    )
 
 
 @main.command()

@@ -8,24 +8,21 @@ convolution.
 
 from __future__ import annotations
 
-from .lenet import LeNet5, lenet5
-from .registry import ModelEntry, get_model, list_models, model_entry
-from .resnet import ResNet, resnet18, resnet50
-from .vgg import VGG, vgg16
-from .xception import Xception, xception
-
-__all__ = [
-    "LeNet5",
-    "ModelEntry",
-    "ResNet",
-    "VGG",
-    "Xception",
-    "get_model",
-    "lenet5",
-    "list_models",
-    "model_entry",
-    "resnet18",
-    "resnet50",
-    "vgg16",
-    "xception",
-]
+from .alexnet import *
+from .densenet import *
+from .densenet_cifar import *
+from .efficientnet import *
+from .googlenet import *
+from .lenet import *
+from .mobilenet import *
+from .nin import *
+from .registry import IMAGENET, ModelEntry, get_model, list_models, model_entry
+from .resnet import *
+from .resnet_cifar import *
+from .resnext import *
+from .shufflenet_v2 import *
+from .squeezenet import *
+from .vgg import *
+from .wide_resnet import *
+from .xception import *
+from .zfnet import *

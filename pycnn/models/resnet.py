@@ -1,86 +1,45 @@
-"""ResNet-18 and ResNet-50. He, Zhang, Ren, Sun 2015, arXiv:1512.03385, table 1.
+"""ResNet, and the plain networks it is compared with. He, Zhang, Ren, Sun 2015, arXiv:1512.03385,
+table 1. Parameter names follow torchvision.
 
-Parameter names follow torchvision. ResNet-50 downsamples in the 3x3 convolution of a block ("v1.5",
-as torchvision does); the paper does it in the first 1x1.
+A bottleneck downsamples in its 3x3 convolution ("v1.5", as in torchvision); with `v1=True` in its
+first 1x1, as in the paper.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from .. import array, nn
 from ..tensor import Tensor
-from .registry import register
+from .registry import IMAGENET, Reduced, named, register
+from .residual import BasicBlock, Bottleneck, shortcut
 from .width import check_arguments, scaled
 
-# the kind of block, and how many of them in conv2_x ... conv5_x
-_VARIANTS = {
-    "resnet18": ("basic", (2, 2, 2, 2)),
-    "resnet50": ("bottleneck", (3, 4, 6, 3)),
+# the kind of block, how many of them in conv2_x ... conv5_x, parameters, multiply-adds, entries of
+# the state dict
+_VARIANTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
+    "resnet18": ("basic", (2, 2, 2, 2), 11_689_512, 1_814_073_344, 122),
+    "resnet34": ("basic", (3, 4, 6, 3), 21_797_672, 3_663_761_408, 218),
+    "resnet50": ("bottleneck", (3, 4, 6, 3), 25_557_032, 4_089_184_256, 320),
+    "resnet101": ("bottleneck", (3, 4, 23, 3), 44_549_160, 7_801_405_440, 626),
+    "resnet152": ("bottleneck", (3, 8, 36, 3), 60_192_808, 11_513_626_624, 932),
+    "plain18": ("plain", (2, 2, 2, 2), 11_515_688, 1_794_805_760, 104),
+    "plain34": ("plain", (3, 4, 6, 3), 21_623_848, 3_644_493_824, 200),
 }
 _PLANES = (64, 128, 256, 512)
 
-
-def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-
-
-def _conv1x1(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut (figure 5, left)."""
-
-    expansion = 1
-
-    def __init__(self, inputs: int, planes: int, stride: int, downsample: nn.Module | None) -> None:
-        super().__init__()
-        self.conv1 = _conv3x3(inputs, planes, stride)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = _conv3x3(planes, planes)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.downsample = downsample
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
-        y = self.bn1(self.conv1(x), activation="relu")
-        return self.bn2(self.conv2(y), activation="relu", residual=shortcut)
-
-
-class Bottleneck(nn.Module):
-    """1x1 down, 3x3, 1x1 up to four times the planes, beside a shortcut (figure 5, right)."""
-
-    expansion = 4
-
-    def __init__(self, inputs: int, planes: int, stride: int, downsample: nn.Module | None) -> None:
-        super().__init__()
-        self.conv1 = _conv1x1(inputs, planes)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = _conv3x3(planes, planes, stride)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = _conv1x1(planes, planes * self.expansion)
-        self.bn3 = nn.BatchNorm2d(planes * self.expansion)
-        self.downsample = downsample
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
-        y = self.bn1(self.conv1(x), activation="relu")
-        y = self.bn2(self.conv2(y), activation="relu")
-        return self.bn3(self.conv3(y), activation="relu", residual=shortcut)
-
-
-_BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {
-    "basic": BasicBlock,
-    "bottleneck": Bottleneck,
-}
+# makes a block from its inputs, its planes and its stride
+Block = Callable[[int, int, int], nn.Module]
 
 
 class ResNet(nn.Module):
     """(N, 3, H, W) images, 224 x 224 in the paper, to (N, num_classes) logits."""
 
-    def __init__(self, variant: str, num_classes: int, width: float) -> None:
+    def __init__(
+        self, block: Block, expansion: int, counts: tuple[int, ...], num_classes: int, width: float
+    ) -> None:
         super().__init__()
-        kind, counts = _VARIANTS[variant]
-        block = _BLOCKS[kind]
         channels = scaled(64, width)
         self.conv1 = nn.Conv2d(3, channels, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
@@ -89,9 +48,8 @@ class ResNet(nn.Module):
             planes = scaled(planes, width)
             layer = nn.Sequential()
             for i in range(count):
-                stride = 2 if stage > 1 and i == 0 else 1
-                layer.append(_block(block, channels, planes, stride))
-                channels = planes * block.expansion
+                layer.append(block(channels, planes, 2 if stage > 1 and i == 0 else 1))
+                channels = planes * expansion
             setattr(self, f"layer{stage}", layer)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
@@ -105,37 +63,73 @@ class ResNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-def _block(
-    block: type[BasicBlock] | type[Bottleneck], inputs: int, planes: int, stride: int
-) -> nn.Module:
-    """A block, with a projection shortcut (option B) where the shapes differ."""
-    outputs = planes * block.expansion
-    downsample = None
-    if stride != 1 or inputs != outputs:
-        downsample = nn.Sequential(_conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs))
-    return block(inputs, planes, stride, downsample)
+def bottlenecks(option: str = "B", **arguments: Any) -> Block:
+    """Bottlenecks with a kind of shortcut and further arguments of theirs."""
+
+    def make(inputs: int, planes: int, stride: int) -> Bottleneck:
+        outputs = planes * Bottleneck.expansion
+        added = shortcut(option, inputs, outputs, stride)
+        return Bottleneck(inputs, planes, stride, added, **arguments)
+
+    return make
 
 
-def _resnet(variant: str, num_classes: int, width: float) -> ResNet:
-    check_arguments(num_classes, width)
-    return ResNet(variant, num_classes, width).to(memory_format=array.channels_last)
+def _basic(option: str) -> Block:
+    return lambda inputs, planes, stride: BasicBlock(
+        inputs, planes, stride, shortcut(option, inputs, planes, stride)
+    )
 
 
-@register(channels=3, size=224, parameters=11_689_512, paper="He et al. 2015")
-def resnet18(num_classes: int = 1000, width: float = 1.0) -> ResNet:
-    """ResNet-18: 11,689,512 parameters.
+def _plain(inputs: int, planes: int, stride: int) -> BasicBlock:
+    return BasicBlock(inputs, planes, stride, None, residual=False)
+
+
+def _constructor(name: str) -> Callable[..., ResNet]:
+    kind, counts, parameters, macs, entries = _VARIANTS[name]
+
+    def build(block: Block, num_classes: int, width: float) -> ResNet:
+        check_arguments(num_classes, width)
+        expansion = Bottleneck.expansion if kind == "bottleneck" else 1
+        net = ResNet(block, expansion, counts, num_classes, width)
+        return net.to(memory_format=array.channels_last)
+
+    def plain(num_classes: int = 1000, width: float = 1.0) -> ResNet:
+        return build(_plain, num_classes, width)
+
+    def basic(num_classes: int = 1000, width: float = 1.0, shortcut: str = "B") -> ResNet:
+        return build(_basic(shortcut), num_classes, width)
+
+    def bottleneck(
+        num_classes: int = 1000, width: float = 1.0, shortcut: str = "B", v1: bool = False
+    ) -> ResNet:
+        return build(bottlenecks(shortcut, v1=v1), num_classes, width)
+
+    words = {
+        "plain": "without shortcuts",
+        "basic": '`shortcut`: "A", "B" or "C" of section 4.1, "B" as in torchvision',
+        "bottleneck": '`shortcut`: "A", "B" or "C", "B" as in torchvision; `v1`: the stride in the '
+        "first 1x1",
+    }
+    doc = f"""{name}: {parameters:,} parameters; {words[kind]}.
 
     Raises:
-        ValueError: `num_classes` below 1 or `width` not positive.
+        ValueError: `num_classes` below 1, `width` not positive, or an unknown `shortcut`.
     """
-    return _resnet("resnet18", num_classes, width)
+    torchvision = "" if kind == "plain" else "torchvision"
+    make = {"plain": plain, "basic": basic, "bottleneck": bottleneck}[kind]
+    return register(
+        "He et al. 2015", parameters, macs, entries, reference=torchvision or "the paper",
+        checkpoints=torchvision, normalisation=IMAGENET if torchvision else None,
+        reduced=Reduced(0.125, 48),
+    )(named(make, name, doc))  # fmt: skip
 
 
-@register(channels=3, size=224, parameters=25_557_032, paper="He et al. 2015")
-def resnet50(num_classes: int = 1000, width: float = 1.0) -> ResNet:
-    """ResNet-50: 25,557,032 parameters.
+resnet18 = _constructor("resnet18")
+resnet34 = _constructor("resnet34")
+resnet50 = _constructor("resnet50")
+resnet101 = _constructor("resnet101")
+resnet152 = _constructor("resnet152")
+plain18 = _constructor("plain18")
+plain34 = _constructor("plain34")
 
-    Raises:
-        ValueError: `num_classes` below 1 or `width` not positive.
-    """
-    return _resnet("resnet50", num_classes, width)
+__all__ = ["ResNet", *_VARIANTS]

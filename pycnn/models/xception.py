@@ -12,7 +12,7 @@ from __future__ import annotations
 from .. import array, nn
 from .. import functional as F
 from ..tensor import Tensor
-from .registry import register
+from .registry import INCEPTION, Reduced, register
 from .width import check_arguments, scaled
 
 # module (input width, widths of its separable convolutions); modules 1-3 and 12 halve the image
@@ -121,7 +121,10 @@ class Xception(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-@register(channels=3, size=299, parameters=22_855_952, paper="Chollet 2017")
+@register(
+    "Chollet 2017", 22_855_952, 8_357_403_496, 276, size=299, reference="timm legacy_xception",
+    checkpoints="timm legacy_xception", normalisation=INCEPTION, reduced=Reduced(0.125, 80),
+)  # fmt: skip
 def xception(num_classes: int = 1000, width: float = 1.0, keras: bool = False) -> Xception:
     """Xception: 22,855,952 parameters. `keras=True`: the original implementation's numerics.
 
@@ -130,3 +133,6 @@ def xception(num_classes: int = 1000, width: float = 1.0, keras: bool = False) -
     """
     check_arguments(num_classes, width)
     return Xception(num_classes, width, keras).to(memory_format=array.channels_last)
+
+
+__all__ = ["Xception", "xception"]

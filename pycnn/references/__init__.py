@@ -11,20 +11,24 @@ and torchvision for the networks that are torchvision's.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
-_HOMES = {
-    "lenet5": "lenet",
-    "resnet18": "resnet",
-    "resnet50": "resnet",
-    "vgg16": "vgg",
-    "xception": "xception",
-}
+from pycnn.models import list_models, model_entry
 
 
 def list_references() -> list[str]:
-    """The names that `get_reference` knows, sorted."""
-    return sorted(_HOMES)
+    """The names that `get_reference` knows, sorted: those of the models whose family has a module
+    here with a function of their name."""
+    return [name for name in list_models() if _constructor(name) is not None]
+
+
+def _constructor(name: str) -> Any:
+    """The function of this package that builds `name`, or None."""
+    home = f"{__name__}.{model_entry(name).family}"
+    if importlib.util.find_spec(home) is None:
+        return None
+    return getattr(importlib.import_module(home), name, None)
 
 
 def get_reference(name: str, **arguments: Any) -> Any:
@@ -41,7 +45,7 @@ def get_reference(name: str, **arguments: Any) -> Any:
         ValueError: unknown `name`, or an argument out of range.
         ImportError: PyTorch, or torchvision where it is needed, is not installed.
     """
-    if name not in _HOMES:
+    constructor = _constructor(name) if name in list_models() else None
+    if constructor is None:
         raise ValueError(f"no reference network {name!r}; there are {', '.join(list_references())}")
-    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    return getattr(module, name)(**arguments)
+    return constructor(**arguments)

@@ -1,20 +1,26 @@
-"""torchvision's ResNet-18 and ResNet-50, and the same networks with scaled channels."""
+"""torchvision's ResNets, also with scaled channels, the paper's stride, its other shortcuts, and
+without any."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import nn
 
 from pycnn.models.width import check_arguments, scaled
 from pycnn.references.torchvision_import import torchvision_models
 
 
-def _resnet(variant: str, num_classes: int, width: float) -> nn.Module:
+def of_torchvision(variant: str, num_classes: int, width: float) -> Any:
+    """torchvision's network of that name, its stages built again where `width` is not 1."""
     check_arguments(num_classes, width)
-    models = torchvision_models()
-    net: nn.Module = getattr(models, variant)(num_classes=num_classes)
-    if width == 1:
-        return net
-    # torchvision fixes the stage widths in the constructor: build its stages again, narrower.
+    net: Any = getattr(torchvision_models(), variant)(num_classes=num_classes)
+    return net if width == 1 else scale(net, num_classes, width)
+
+
+def scale(net: Any, num_classes: int, width: float) -> Any:
+    """A ResNet of torchvision's class with its stages built again, narrower."""
     stages = [net.layer1, net.layer2, net.layer3, net.layer4]
     block = type(net.layer1[0])
     net.inplanes = scaled(64, width)
@@ -30,11 +36,64 @@ def _resnet(variant: str, num_classes: int, width: float) -> nn.Module:
     return net
 
 
-def resnet18(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
-    """ResNet-18: (N, 3, H, W) images to (N, num_classes) logits."""
-    return _resnet("resnet18", num_classes, width)
+class _Option(nn.Module):
+    """Section 3.3, option A: an identity with zero entries for the increased dimensions."""
+
+    def __init__(self, planes: int, stride: int) -> None:
+        super().__init__()
+        self.planes, self.stride = planes, stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        taken = nn.functional.avg_pool2d(x, 1, self.stride)
+        zeros = taken.new_zeros(x.shape[0], self.planes - x.shape[1], *taken.shape[2:])
+        return torch.cat([taken, zeros], 1)
 
 
-def resnet50(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
-    """ResNet-50 with the stride on the 3x3 convolution: (N, 3, H, W) to (N, num_classes)."""
-    return _resnet("resnet50", num_classes, width)
+def _change_shortcuts(net: Any, option: str) -> None:
+    for i in range(1, 5):
+        for block in getattr(net, f"layer{i}"):
+            convolutions = [m for m in block.children() if isinstance(m, nn.Conv2d)]
+            inputs, outputs = convolutions[0].in_channels, convolutions[-1].out_channels
+            stride = max(c.stride[0] for c in convolutions)
+            if option == "A" and block.downsample is not None:
+                block.downsample = _Option(outputs, stride)
+            if option == "C" and block.downsample is None:
+                projection = nn.Conv2d(inputs, outputs, 1, bias=False)
+                block.downsample = nn.Sequential(projection, nn.BatchNorm2d(outputs))
+
+
+def _resnet(variant: str):
+    def make(
+        num_classes: int = 1000, width: float = 1.0, shortcut: str = "B", v1: bool = False
+    ) -> nn.Module:
+        net = of_torchvision(variant, num_classes, width)
+        _change_shortcuts(net, shortcut)
+        for block in net.modules() if v1 else ():
+            if hasattr(block, "conv3"):
+                block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
+        return net
+
+    return make
+
+
+resnet18, resnet34 = _resnet("resnet18"), _resnet("resnet34")
+resnet50, resnet101, resnet152 = (_resnet(f"resnet{depth}") for depth in (50, 101, 152))
+
+
+class _Zero(nn.Module):
+    def forward(self, x: torch.Tensor) -> float:
+        return 0.0
+
+
+def _plain(variant: str):
+    def make(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
+        net = of_torchvision(variant, num_classes, width)
+        for block in net.modules():
+            if hasattr(block, "conv2"):
+                block.downsample = _Zero()  # nothing is added
+        return net
+
+    return make
+
+
+plain18, plain34 = _plain("resnet18"), _plain("resnet34")

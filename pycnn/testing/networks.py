@@ -29,11 +29,15 @@ FLOAT32_FACTOR = 4.0  # times the logits' error of PyTorch's worse layout
 
 @contextmanager
 def _prepared(net: Any, side: Side) -> Iterator[None]:
-    """Dropout is off inside; after it buffers are as before, gradients gone, the dtype float32."""
+    """Dropout of elements and of paths is off inside. Afterwards buffers are as before, gradients
+    gone, the dtype float32."""
     if not hasattr(net, "named_buffers"):
         yield
         return
-    dropouts = [m for m in net.modules() if "Dropout" in type(m).__name__ and m.training]
+    random = ("Dropout", "StochasticDepth", "DropPath")
+    dropouts = [
+        m for m in net.modules() if any(w in type(m).__name__ for w in random) and m.training
+    ]
     buffers = {name: np.array(to_numpy(buffer)) for name, buffer in net.named_buffers()}
     for m in dropouts:
         m.training = False
@@ -85,7 +89,19 @@ def _pass(
     if module:
         net.zero_grad()
         _restore(net, side, before)
-    return _Pass(to_numpy(output), to_numpy(loss), found, after)
+    return _Pass(_numbers(output), to_numpy(loss), found, after)
+
+
+def _parts(output: Any) -> tuple[Any, ...]:
+    """The tensors of an output: auxiliary heads make it a tuple, in which None is left out."""
+    several = isinstance(output, (tuple, list))
+    return tuple(t for t in output if t is not None) if several else (output,)
+
+
+def _numbers(output: Any) -> np.ndarray:
+    """An output as one array; the parts of a tuple behind each other."""
+    arrays = [to_numpy(t) for t in _parts(output)]
+    return arrays[0] if len(arrays) == 1 else np.concatenate([a.ravel() for a in arrays])
 
 
 def compare_torch(
@@ -106,6 +122,9 @@ def compare_torch(
     and every gradient (parameters by name, inputs) are judged: |ours - theirs| <= 1e-9 *
     max(|theirs|, 1e-6 * the largest gradient norm), Euclidean norms per tensor. In float32 only the
     output is, by FLOAT32_FACTOR times the error of PyTorch's worse layout.
+
+    An output that is a tuple, of a network with auxiliary heads, is compared whole, and the losses
+    of its parts are added.
 
     Args:
         net, torch_net: modules of the same state_dict, or functions. Modules keep their training
@@ -131,10 +150,15 @@ def compare_torch(
     labels = None if target is None else to_numpy(target)
 
     def loss_of(side: Side, output: Any) -> Any:
-        if labels is not None:
-            return side.F.cross_entropy(output, side.tensor(labels, False))
-        random = np.random.default_rng(seed).standard_normal(tuple(output.shape))
-        return (output * side.tensor(random.astype(to_numpy(output).dtype), False).detach()).sum()
+        losses = []
+        rng = np.random.default_rng(seed)
+        for part in _parts(output):
+            if labels is not None:
+                losses.append(side.F.cross_entropy(part, side.tensor(labels, False)))
+                continue
+            random = rng.standard_normal(tuple(part.shape)).astype(to_numpy(part).dtype)
+            losses.append((part * side.tensor(random, False).detach()).sum())
+        return sum(losses[1:], losses[0])
 
     report = Report()
     module = hasattr(net, "named_parameters")

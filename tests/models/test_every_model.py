@@ -1,0 +1,158 @@
+"""Every registered model: its counts, and its outputs and gradients against the PyTorch reference.
+
+One model of each family, the first registered, is tested in `make test`; all of them in
+`make test-full`."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+
+import pycnn
+from pycnn.models import get_model, list_models, model_entry
+from pycnn.models.registry import _MODELS, ModelEntry
+from pycnn.references import get_reference, list_references
+from pycnn.testing import compare_torch
+
+torch = pytest.importorskip("torch")
+
+_FIRST = {entry.family: entry.name for entry in reversed(_MODELS.values())}
+
+
+def every_model() -> list:
+    """The names of all models; those beyond the first of a family are slow."""
+    return [
+        name
+        if _FIRST[model_entry(name).family] == name
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in list_models()
+    ]
+
+
+def reduced(entry: ModelEntry) -> dict:
+    """The arguments of a small one."""
+    return {"width": entry.reduced.width, "num_classes": 5, **entry.reduced.arguments}
+
+
+def images(entry: ModelEntry, batch: int, size: int) -> np.ndarray:
+    rng = np.random.default_rng(zlib.crc32(entry.name.encode()))
+    return rng.standard_normal((batch, entry.channels, size, size)).astype(np.float32)
+
+
+@pytest.fixture
+def no_initialisation(monkeypatch):
+    """Names and shapes need no random numbers, of which VGG-16 would draw 138 million."""
+    for module in (pycnn.nn.init, torch.nn.init):
+        for name in dir(module):
+            if name.endswith("_") and not name.startswith("_"):
+                monkeypatch.setattr(module, name, lambda tensor, *args, **kwargs: tensor)
+
+
+def randomise(reference: torch.nn.Module, seed: int) -> None:
+    """Parameters and statistics as a trained network might have: none is zero or one."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in reference.parameters():
+            if p.ndim > 1:
+                continue  # weights keep their initial spread
+            p.add_(torch.randn(p.shape, generator=generator) * 0.1)
+        for name, b in reference.named_buffers():
+            if name.endswith("running_mean"):
+                b.add_(torch.randn(b.shape, generator=generator) * 0.1)
+            elif name.endswith("running_var"):
+                b.mul_(torch.rand(b.shape, generator=generator) + 0.5)
+
+
+def test_every_model_has_a_reference():
+    assert list_models() == list_references()
+
+
+@pytest.mark.parametrize("name", every_model())
+@pytest.mark.usefixtures("no_initialisation")
+def test_counts_and_names_at_full_width(name):
+    entry = model_entry(name)
+    net = get_model(name)
+    assert sum(p.numel() for p in net.parameters()) == entry.parameters
+    assert len(net.state_dict()) == entry.state_entries
+    shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    theirs = {key: tuple(value.shape) for key, value in get_reference(name).state_dict().items()}
+    assert shapes == theirs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.usefixtures("no_initialisation")
+def test_multiplications_at_full_size(name):
+    entry = model_entry(name)
+    net = get_model(name).eval()
+    found = pycnn.summary(net, (1, entry.channels, entry.size, entry.size))
+    assert found.macs == entry.macs
+
+
+@pytest.mark.parametrize("name", every_model())
+def test_training_equals_the_reference(name):
+    entry = model_entry(name)
+    net, reference = get_model(name, **reduced(entry)), get_reference(name, **reduced(entry))
+    randomise(reference, 1)
+    report = compare_torch(net, reference, images(entry, 2, entry.reduced.size)).check()
+    gradients = [r for r in report.rows if (r.dtype, r.kind) == ("float64", "gradient")]
+    assert len(gradients) == len(list(net.parameters())) + 1
+
+
+@pytest.mark.parametrize("name", every_model())
+def test_evaluation_equals_the_reference(name):
+    entry = model_entry(name)
+    net, reference = get_model(name, **reduced(entry)), get_reference(name, **reduced(entry))
+    randomise(reference, 2)
+    batch = images(entry, 1, entry.reduced.size)
+    compare_torch(net.eval(), reference.eval(), batch, float32_gradients=False).check()
+
+
+@pytest.mark.parametrize("name", every_model())
+def test_every_parameter_gets_a_gradient(name):
+    entry = model_entry(name)
+    reference = get_reference(name, **reduced(entry))
+    randomise(reference, 3)
+    net = get_model(name, **reduced(entry)).eval()
+    net.load_state_dict(reference.state_dict())
+    batch = pycnn.from_numpy(images(entry, 2, entry.reduced.size))
+    y = net(batch)
+    (y * pycnn.randn(*y.shape)).sum().backward()
+    if any(p.grad is None for p in net.parameters()):  # auxiliary heads take part in training alone
+        _, *parts = net.train()(batch)
+        losses = [(part * pycnn.randn(*part.shape)).sum() for part in parts]
+        sum(losses[1:], losses[0]).backward()
+    for key, parameter in net.named_parameters():
+        assert parameter.grad is not None, key
+        gradient = parameter.grad.numpy()
+        assert np.isfinite(gradient).all() and gradient.any(), key
+
+
+@pytest.mark.parametrize("name", every_model())
+def test_a_state_dict_loads_in_both_directions(name):
+    entry = model_entry(name)
+    net, reference = get_model(name, **reduced(entry)), get_reference(name, **reduced(entry))
+    net.load_state_dict(reference.state_dict())
+    values = {key: torch.from_numpy(v.numpy().copy()) for key, v in net.state_dict().items()}
+    reference.load_state_dict(values)
+
+
+@pytest.mark.parametrize("build", [get_model, get_reference])
+@pytest.mark.parametrize("name", every_model())
+def test_bad_arguments_are_named(name, build):
+    wrong = [("num_classes", value) for value in (0, -3, 2.5, True)]
+    wrong += [("width", value) for value in (0, -1.0, float("nan"), float("inf"), "wide")]
+    for argument, value in wrong:
+        with pytest.raises(ValueError, match=f"{argument} must be .* got"):
+            build(name, **{argument: value})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", list_models())
+def test_full_size_networks_equal_the_reference(name):
+    entry = model_entry(name)
+    net, reference = get_model(name), get_reference(name)
+    compare_torch(net, reference, images(entry, 2 if entry.size < 100 else 1, entry.size)).check()
