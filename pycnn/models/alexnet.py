@@ -54,10 +54,10 @@ class AlexNet2012(nn.Module):
         self.fc8 = nn.Linear(hidden, num_classes)
         self.dropout = nn.Dropout(0.5)
         biased = (self.conv2, self.conv4, self.conv5, self.fc6, self.fc7)
-        for layer in self.children():
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
-                nn.init.normal_(layer.weight, 0, 0.01)
-                nn.init.constant_(layer.bias, active if layer in biased else 0.0)
+        for module in self.children():
+            if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
+                nn.init.normal_(module.weight, 0, 0.01)
+                nn.init.constant_(module.bias, active if module in biased else 0.0)
 
     def _shrink(self, x: Tensor) -> Tensor:
         return self.pool(self.norm(x)) if self.norm_first else self.norm(self.pool(x))

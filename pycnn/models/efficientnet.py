@@ -96,7 +96,8 @@ class EfficientNet(nn.Module):
             elif isinstance(module, nn.Linear):
                 reach = 1 / math.sqrt(num_classes)
                 nn.init.uniform_(module.weight, -reach, reach)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(F.adaptive_avg_pool2d(self.features(x), 1).flatten(1))

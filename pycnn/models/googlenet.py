@@ -12,7 +12,7 @@ In training mode the output is (logits, aux2, aux1), in torchvision's order: the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .. import array, nn
 from .. import functional as F
@@ -48,7 +48,7 @@ class GoogLeNetOutputs(NamedTuple):
 class BasicConv2d(nn.Module):
     """Convolution without bias, batch norm, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel_size: int, **keywords: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel_size: int, **keywords: Any) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel_size, bias=False, **keywords)
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)

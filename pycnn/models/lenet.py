@@ -9,6 +9,8 @@ tanh without the paper's scaling, a linear output in place of radial basis funct
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import functional as F
@@ -56,7 +58,7 @@ def _prototypes(num_classes: int, units: int) -> np.ndarray:
     return codes.astype(np.float32)
 
 
-def squash(x: Tensor) -> Tensor:
+def squash(x: Any) -> Any:
     """1.7159 tanh(2x / 3), appendix A: 1 at 1, -1 at -1."""
     return F.tanh(x * (2.0 / 3.0)) * 1.7159
 
@@ -70,7 +72,8 @@ class Subsampling(nn.Module):
         self.bias = nn.Parameter(tensor(np.zeros(maps, np.float32)))
 
     def forward(self, x: Tensor) -> Tensor:
-        sums = F.avg_pool2d(x, 2) * 4.0
+        means: Any = F.avg_pool2d(x, 2)
+        sums = means * 4.0
         return sums * self.weight.reshape(-1, 1, 1) + self.bias.reshape(-1, 1, 1)
 
 
@@ -96,11 +99,11 @@ class LeNet5Of1998(nn.Module):
         self.register_buffer("prototypes", tensor(_prototypes(num_classes, f6)))
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
-                fan_in = module.weight[0].numel()
+                fan_in = module.weight.numel() // module.weight.shape[0]
                 # appendix A: uniform between -2.4 / F and 2.4 / F, F the inputs of a unit
                 nn.init.uniform_(module.weight, -2.4 / fan_in, 2.4 / fan_in)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Any) -> Tensor:
         """ValueError for an image that is not 32 x 32 with one channel."""
         _check_image(x)
         x = squash(self.s2(squash(self.c1(x))))
@@ -159,7 +162,7 @@ class LeNetTutorial(nn.Module):
         return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x)))))
 
 
-_SMALL = {"channels": 1, "size": 32, "num_classes": 10, "reduced": Reduced(1.0, 32)}
+_SMALL: dict[str, Any] = {"channels": 1, "size": 32, "num_classes": 10, "reduced": Reduced(1.0, 32)}
 
 
 @register("LeCun et al. 1998", 61_706, 416_520, 10, **_SMALL)

@@ -56,7 +56,7 @@ class SqueezeNet(nn.Module):
             if row == "pool":
                 self.features.append(nn.MaxPool2d(3, stride=2, ceil_mode=True))
                 continue
-            squeeze, expand = (scaled(int(c), width) for c in row)
+            squeeze, expand = (scaled(c, width) for c in row)  # type: ignore[arg-type]
             self.features.append(Fire(channels, squeeze, expand))
             channels = 2 * expand
         self.classifier = nn.Sequential(
@@ -69,7 +69,8 @@ class SqueezeNet(nn.Module):
                     nn.init.normal_(module.weight, 0.0, 0.01)
                 else:
                     nn.init.kaiming_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.features(x)).flatten(1)

@@ -51,7 +51,8 @@ class _Trunk(nn.Module):
         for layer in self.children():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 nn.init.normal_(layer.weight, 0, 0.01)  # section 3.1: 10^-2, biases 0
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def head(self, features: Tensor) -> Tensor:
         x = self.dropout(F.relu(self.fc6(features)))

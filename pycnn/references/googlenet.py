@@ -94,7 +94,7 @@ class _Paper(nn.Module):
         norm = lambda t: F.local_response_norm(t, 5, 1e-4, 0.75, 1.0)
         x = norm(pool(self.conv1(x).relu()))
         x = pool(norm(self.conv3(self.conv2(x).relu()).relu()))
-        heads = []
+        heads: list[Any] = []
         for place in self.places:
             if place in ("4a", "5a"):
                 x = pool(x)

@@ -194,7 +194,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]
         archive.writestr("archive/byteorder", b"little")
         for key, a in enumerate(arrays.values()):
             with archive.open(f"archive/data/{key}", "w", force_zip64=True) as entry:
-                entry.write(memoryview(np.ascontiguousarray(a).reshape(-1).view(np.uint8)))
+                entry.write(np.ascontiguousarray(a).tobytes())
         archive.writestr("archive/version", b"3\n")
 
 
@@ -218,5 +218,5 @@ def _pickled(tensors: list[tuple[str, str, str, tuple[int, ...]]]) -> bytes:
             + number(0) + several(shape) + several(strides) + b"\x89" + empty_dict + b"tR"
         )  # fmt: skip
 
-    items = b"".join(text(name) + tensor(*rest) for name, *rest in tensors)
+    items = b"".join(text(name) + tensor(*rest) for name, *rest in tensors)  # type: ignore[arg-type]
     return b"\x80\x02" + empty_dict + b"(" + items + b"u."
