@@ -12,7 +12,7 @@ IMPLICIT = "csrc/cuda/conv2d_implicit_gemm.cuh"
 SHUFFLE = "csrc/cuda/conv2d_pixel_shuffle.cuh"
 
 MUTANTS = [
-    Mutant(AXES, "return left > 0;", "return left >= 0;", "gemm-primes"),
+    Mutant(AXES, "return left > 0;", "return left >= 0;", "gemm-batched"),
     Mutant(AXES, "if (c.k >= sizes[2])", "if (c.k > sizes[2])", "conv2d_fprop-uneven_all"),
     Mutant(AXES, "carry_at[0] = steps[1] - sizes[2] * steps[2]", "carry_at[0] = steps[1]",
            "conv2d_fprop-past_a_tile"),
@@ -23,7 +23,8 @@ MUTANTS = [
     Mutant(OUTPUT, "c.inside = first < col_count;", "c.inside = first <= col_count;",
            "gemm-whole_vectors"),
     Mutant(TILES, "(step + 1) % 2 * Tile::kRight", "step % 2 * Tile::kRight", "gemm-deep"),
-    Mutant(TILES, "int64_t{split} * p.split_steps", "0 * p.split_steps", "gemm-deep_and_small"),
+    Mutant(TILES, "int64_t{place.split} * p.split_steps", "0 * p.split_steps",
+           "gemm-deep_and_small"),
     Mutant(TILES, "band * kTilesTogether + within % height", "within % height",
            "gemm-more_rows_than_a_task"),
     Mutant(MMA, "at(row_ + g * kBetween, chunk_)", "at(row_, chunk_)", "gemm-whole_vectors"),
