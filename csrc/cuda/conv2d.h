@@ -6,6 +6,7 @@
 namespace pycnn::cuda {
 
 Conv2dPass conv2d_fprop_depthwise, conv2d_dgrad_depthwise, conv2d_wgrad_depthwise;
+Conv2dPass conv2d_fprop_grouped, conv2d_dgrad_grouped, conv2d_wgrad_grouped;
 Conv2dPass conv2d_fprop_naive, conv2d_dgrad_naive, conv2d_wgrad_naive;
 
 }  // namespace pycnn::cuda
