@@ -134,8 +134,11 @@ def set_float32_precision(name: str) -> None:
     "ieee", the default, multiplies exactly. The others use tensor cores on operands that are
     rounded to 11 bits ("tf32"), or split into two ("tf32x3", "bf16x3") or three ("bf16x6") numbers
     of 11 or 8 bits; "tf32x3" and "bf16x6" have the error of float32 itself on ordinary numbers."""
+    from . import dispatch
+
     global _float32_precision
     _float32_precision = _known_precision(name, "name")
+    dispatch.select.cache_clear()  # some kernels run in one precision only
 
 
 def _known_precision(name: str, argument: str) -> str:

@@ -23,5 +23,6 @@ PYBIND11_MODULE(PYCNN_MODULE, m) {
 #endif
     bind_add_activation(m);
     bind_conv2d(m);
+    bind_gemm(m);
     bind_im2col(m);
 }

@@ -11,13 +11,14 @@ from ..compiled import (
     im2col,
 )
 from ..compiled.extension import Extension
-from . import conv2d
+from . import conv2d, gemm
 
 _EXTENSION = Extension("cuda", cuda_modules())
 
 for _family in (
     add_activation,
     conv2d,
+    gemm,
     im2col,
 ):
     _family.register(_EXTENSION)

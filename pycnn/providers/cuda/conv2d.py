@@ -19,6 +19,10 @@ def register(extension: Extension) -> None:
 
     enter("depthwise", _not_depthwise, _not_depthwise, _not_depthwise)
     enter("grouped", _not_grouped, _not_grouped, _not_grouped)
+    enter("pointwise", _not_pointwise, _not_pointwise, _not_pointwise)
+    enter("pixel_shuffle", None, _not_a_shuffle, None)
+    enter("implicit_gemm", _uncountable, _uncountable, _uncountable)
+    enter("im2col", _uncountable, _uncountable, _uncountable)
     enter("naive")
 
 
@@ -48,3 +52,32 @@ def _too_large(g: Conv2dGeometry) -> str | None:
     if max(rows, columns) >= 2**29 or max(g.H * g.W, g.P * g.Q) >= 2**30:
         return f"takes padded images of less than 2**30 pixels, not {g.H} x {g.W}"
     return None
+
+
+def _not_pointwise(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
+    if not geometry.is_pointwise:
+        return "the filter is not 1x1 without padding"
+    if geometry.G != 1:
+        return "groups"
+    return _uncountable(geometry, operands, epilogue)
+
+
+def _not_a_shuffle(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
+    g = geometry
+    if g.dilation != (1, 1):
+        return "dilation"
+    if g.R > g.stride_h or g.S > g.stride_w:
+        return "the filter reaches over its stride: pixels meet several taps"
+    if g.stride == (1, 1):
+        return "stride 1: there is nothing to shuffle"
+    return _uncountable(geometry, operands, epilogue)
+
+
+def _uncountable(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
+    """What check_countable of csrc/cuda/conv2d_implicit_gemm.cuh refuses."""
+    g = geometry
+    pixels = max(g.N, 1) * max(g.P * g.Q, g.H * g.W)
+    if pixels >= 2**31 or (g.C + g.K) * g.R * g.S >= 2**31:
+        return "2**31 pixels, or channels and taps, or more"
+    reach = max(g.H + g.pad_top + abs(g.pad_bottom), g.W + g.pad_left + abs(g.pad_right))
+    return "a padded image of 2**28 rows or columns or more" if reach >= 2**28 else None
