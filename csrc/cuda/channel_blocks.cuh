@@ -12,6 +12,7 @@
 namespace pycnn::cuda {
 
 constexpr int kChannelThreads = 128;
+constexpr int kBusyBlocks = 132 * 8;  // how many blocks keep a GPU busy
 
 struct ChannelBlocks {
     int channels;    // of the array
@@ -68,6 +69,20 @@ inline ChannelBlocks channel_blocks(int64_t channels, int N, bool last, int64_t 
     return b;
 }
 
+// Slices of the items: as many as keep a GPU busy with `others` blocks each, of at least 4 items a
+// thread.
+struct Slices {
+    Slices(const ChannelBlocks& b, int64_t groups) {
+        const int64_t rows = kChannelThreads >> b.lanes_log2, others = groups * b.count;
+        const int64_t most = std::max<int64_t>(1, b.items / (rows * 4));
+        const int64_t wanted = std::clamp<int64_t>(kBusyBlocks / others, 1, most);
+        items = (b.items + wanted - 1) / wanted;
+        items = std::max<int64_t>((items + rows - 1) / rows * rows, 1);
+        count = std::max<int64_t>((b.items + items - 1) / items, 1);
+    }
+    int64_t items, count;
+};
+
 // Whether neighbouring channels of a (N,C,H,W) array are closer than neighbouring columns.
 inline bool channels_together(const ArrayView& a) {
     return std::abs(a.strides[1]) <= std::abs(a.strides[3]);
@@ -82,6 +97,28 @@ inline bool vectors_of_channels(const ArrayView& a, int N) {
     for (const int axis : {0, 2, 3})
         if (a.shape[axis] != 1 && a.strides[axis] % N != 0) return false;
     return true;
+}
+
+// Adds up the threads of each channel and writes the block's row of partial sums: tap i of `Taps`
+// goes to partial[tap_of(i) * channels + channel], where tap_of(i) is not negative.
+template <class A, int Taps, int N, class F>
+__device__ __forceinline__ void join_threads(const ChannelBlocks& b, int block_channel,
+                                             const A (&sums)[Taps][N], A* partial, F&& tap_of) {
+    A* const shared = dynamic_shared<A>();  // threads behind each other, taps, channels
+#pragma unroll
+    for (int t = 0; t < Taps; ++t) {
+#pragma unroll
+        for (int c = 0; c < N; ++c)
+            shared[(b.row() * Taps + t) * b.width + b.lane() * N + c] = sums[t][c];
+    }
+    __syncthreads();
+    for (int i = static_cast<int>(threadIdx.x); i < Taps * b.width; i += kChannelThreads) {
+        const int channel = block_channel + i % b.width, tap = tap_of(i / b.width);
+        if (channel >= b.channels || tap < 0) continue;
+        A sum = 0;
+        for (int row = 0; row < b.rows(); ++row) sum += shared[row * Taps * b.width + i];
+        partial[int64_t{tap} * b.channels + channel] = sum;
+    }
 }
 
 }  // namespace pycnn::cuda

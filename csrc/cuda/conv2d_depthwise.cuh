@@ -70,7 +70,8 @@ struct DepthwiseStrip {
 
 // Taps across and along the strip; Across is 0 where only the launch knows it.
 template <class T, int N, int Across, int Along, int Stride, bool Adjoint>
-__global__ void __launch_bounds__(kChannelThreads) depthwise_strip_kernel(DepthwiseStrip<T> p) {
+__global__ void __launch_bounds__(kChannelThreads, N * sizeof(T) == 16 && sizeof(T) == 2 ? 2 : 4)
+    depthwise_strip_kernel(DepthwiseStrip<T> p) {
     using A = Accumulation<T>;
     using S = Strip<Along, Stride, Adjoint>;
     constexpr int kPatch = Adjoint ? Stride : 1;  // outputs of a step across
@@ -210,7 +211,8 @@ struct DepthwiseGather {
 
 // With N > 1 the filters are staged in shared memory, and each and share are 1.
 template <class T, int N>
-__global__ void __launch_bounds__(kChannelThreads) depthwise_gather_kernel(DepthwiseGather<T> p) {
+__global__ void __launch_bounds__(kChannelThreads, 8)
+    depthwise_gather_kernel(DepthwiseGather<T> p) {
     using A = Accumulation<T>;
     const ChannelBlocks& b = p.blocks;
     const int block_channel = static_cast<int>(blockIdx.x) % b.count * b.width;

@@ -6,7 +6,6 @@
 
 namespace pycnn::cuda {
 
-constexpr int kDepthwiseBlocks = 132 * 8;  // how many blocks keep a GPU busy
 constexpr size_t kStagedBytes = 48 * 1024;
 
 // One axis of the image, for both passes.
@@ -62,7 +61,7 @@ bool launch_strips(const Conv2dParams& g, const ArrayView& source, const ArrayVi
     if (last) {  // in planes the neighbours across are other threads
         const ChannelBlocks once = channel_blocks(g.C, N, last, g.N, strips * patches, lanes);
         const int64_t blocks = once.items * once.count >> (7 - once.lanes_log2);
-        steps = std::clamp<int64_t>(blocks / kDepthwiseBlocks, 1, 8);
+        steps = std::clamp<int64_t>(blocks / kBusyBlocks, 1, 8);
     }
     const int64_t walks = (patches + steps - 1) / steps;
     p.steps = static_cast<int>((patches + walks - 1) / walks);

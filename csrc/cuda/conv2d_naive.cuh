@@ -68,7 +68,7 @@ __device__ __forceinline__ void naive_store(const Conv2dNaive<T>& p, Accumulatio
 }
 
 template <class T, class Index>
-__global__ void __launch_bounds__(kNaiveThreads) conv2d_fprop_naive_kernel(Conv2dNaive<T> p) {
+__global__ void __launch_bounds__(kNaiveThreads, 8) conv2d_fprop_naive_kernel(Conv2dNaive<T> p) {
     using A = Accumulation<T>;
     int64_t y[4];
     if (!naive_element<Index>(p, y)) return;
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kNaiveThreads) conv2d_fprop_naive_kernel(Conv2
 }
 
 template <class T, class Index>
-__global__ void __launch_bounds__(kNaiveThreads) conv2d_dgrad_naive_kernel(Conv2dNaive<T> p) {
+__global__ void __launch_bounds__(kNaiveThreads, 8) conv2d_dgrad_naive_kernel(Conv2dNaive<T> p) {
     using A = Accumulation<T>;
     int64_t x[4];
     if (!naive_element<Index>(p, x)) return;
@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(kNaiveThreads) conv2d_dgrad_naive_kernel(Conv2
 }
 
 template <class T, class Index>
-__global__ void __launch_bounds__(kNaiveThreads) conv2d_wgrad_naive_kernel(Conv2dNaive<T> p) {
+__global__ void __launch_bounds__(kNaiveThreads, 8) conv2d_wgrad_naive_kernel(Conv2dNaive<T> p) {
     using A = Accumulation<T>;
     int64_t w[4];
     if (!naive_element<Index>(p, w)) return;

@@ -47,6 +47,7 @@ template <class T, class C>
 void fold(const Conv2dParams& g, const ArrayView& columns, const ArrayView& x,
           const EpilogueView& epilogue) {
     const int64_t items = x.numel();
+    if (items == 0) return;
     with_counter(counts_in_32_bits(g) && items < int64_t{1} << 31, [&](auto int_) {
         using Int = decltype(int_);
         Col2im<T, C, Int> p{};
@@ -67,6 +68,7 @@ void fold(const Conv2dParams& g, const ArrayView& columns, const ArrayView& x,
 }  // namespace
 
 void im2col(const Conv2dParams& g, const ArrayView& x, const ArrayView& columns) {
+    if (columns.numel() == 0) return;
     switch (info(x.dtype).bytes) {
         case 2: return unfold<uint16_t>(g, x, columns);
         case 4: return unfold<uint32_t>(g, x, columns);

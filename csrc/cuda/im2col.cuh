@@ -86,7 +86,7 @@ struct Col2im {
 };
 
 template <class T, class C, class Int>
-__global__ void __launch_bounds__(kColumnsThreads) col2im_kernel(Col2im<T, C, Int> p) {
+__global__ void __launch_bounds__(kColumnsThreads, 8) col2im_kernel(Col2im<T, C, Int> p) {
     const int64_t item = int64_t{blockIdx.x} * kColumnsThreads + threadIdx.x;
     if (item >= p.items) return;
     Int image = static_cast<Int>(item);

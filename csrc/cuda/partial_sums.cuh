@@ -1,8 +1,8 @@
 // The second half of a sum that was split over blocks: partial results, added in a fixed order.
 //
 // Computes   out[e] = sum over the slices i of partial[i, e]
-// Arrays     partial (slices, d0, d1, d2, d3) dense, in the accumulation dtype; out of that shape
-//            but for the slices and any strides
+// Arrays     partial (slices, d0, d1, ...) dense, in the accumulation dtype; out of the shape (d0,
+//            d1, ...) and any strides
 // Grid       x: 128 threads a block, 32 elements by 4 rows of slices
 // Tiling     four sums an element, in registers, joined through shared memory
 // Traffic    partial read once: slices * elements * 4 bytes, written shortly before: from the L2
@@ -20,20 +20,21 @@ namespace pycnn::cuda {
 
 constexpr int kSumElements = 32, kSumRows = 4;
 
-template <class T>
+template <class T, int Axes>
 struct PartialSums {
     const Accumulation<T>* partial;
     T* out;
     int64_t elements;
     int slices;
-    Divisor<int64_t> sizes[3];  // d1, d2, d3
-    int64_t steps[4];
+    Divisor<int64_t> sizes[Axes];
+    int64_t steps[Axes];
 };
 
-template <class T>
-__global__ void __launch_bounds__(kSumElements* kSumRows) partial_sums_kernel(PartialSums<T> p) {
+template <class T, int Axes>
+__global__ void __launch_bounds__(kSumElements* kSumRows)
+    partial_sums_kernel(PartialSums<T, Axes> p) {
     using A = Accumulation<T>;
-    __shared__ A rows[kSumRows][kSumElements];
+    A* const rows = dynamic_shared<A>();  // [kSumRows][kSumElements]
     const int lane = static_cast<int>(threadIdx.x) % kSumElements;
     const int row = static_cast<int>(threadIdx.x) / kSumElements;
     int64_t element = int64_t{blockIdx.x} * kSumElements + lane;
@@ -43,26 +44,31 @@ __global__ void __launch_bounds__(kSumElements* kSumRows) partial_sums_kernel(Pa
         for (int slice = row; slice < p.slices; slice += kSumRows)
             sum += p.partial[slice * p.elements + element];
     }
-    rows[row][lane] = sum;
+    rows[threadIdx.x] = sum;
     __syncthreads();
     if (row != 0 || element >= p.elements) return;
-    for (int i = 1; i < kSumRows; ++i) sum += rows[i][lane];
+    for (int i = 1; i < kSumRows; ++i) sum += rows[i * kSumElements + lane];
     int64_t at = 0;
-    for (int axis = 3; axis > 0; --axis) at += p.sizes[axis - 1].divide(element) * p.steps[axis];
+#pragma unroll
+    for (int axis = Axes - 1; axis > 0; --axis) at += p.sizes[axis].divide(element) * p.steps[axis];
     p.out[at + element * p.steps[0]] = convert<T>(sum);
 }
 
-// out[i0, i1, i2, i3] lies at the sum of i * steps from `out`.
-template <class T>
-void sum_slices(const Accumulation<T>* partial, int slices, T* out, const int64_t (&sizes)[4],
-                const int64_t (&steps)[4]) {
-    PartialSums<T> p{partial, out, sizes[0], slices, {}, {steps[0], steps[1], steps[2], steps[3]}};
-    for (int axis = 1; axis < 4; ++axis) {
+// out[i0, i1, ...] lies at the sum of i * steps from `out`.
+template <class T, int Axes>
+void sum_slices(const Accumulation<T>* partial, int64_t slices, T* out,
+                const int64_t (&sizes)[Axes], const int64_t (&steps)[Axes]) {
+    PartialSums<T, Axes> p{};
+    p.partial = partial, p.out = out;
+    p.slices = static_cast<int>(slices);
+    p.elements = 1;
+    for (int axis = 0; axis < Axes; ++axis) {
         p.elements *= sizes[axis];
-        p.sizes[axis - 1] = Divisor<int64_t>(sizes[axis]);
+        p.sizes[axis] = Divisor<int64_t>(sizes[axis]);
+        p.steps[axis] = steps[axis];
     }
-    launch(partial_sums_kernel<T>, blocks_for(p.elements, kSumElements),
-           dim3(kSumElements * kSumRows), 0, p);
+    launch(partial_sums_kernel<T, Axes>, blocks_for(p.elements, kSumElements),
+           dim3(kSumElements * kSumRows), kSumElements * kSumRows * sizeof(Accumulation<T>), p);
 }
 
 }  // namespace pycnn::cuda

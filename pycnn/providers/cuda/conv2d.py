@@ -10,18 +10,23 @@ from ..compiled import conv2d
 from ..compiled.extension import Extension, Refuses
 from .gemm import not_halves, not_tf32
 
+_WIDEST = 64  # channels of a group
+_TAPS = 64  # of its filters, which lie in shared memory
+
 
 def register(extension: Extension) -> None:
     def enter(algorithm: str, *passes: Any, **keywords: Any) -> None:
         conv2d.register(extension, algorithm, *passes, **keywords)
 
     tf32 = _on_tensor_cores(not_tf32, 4)
-    enter("depthwise", _not_depthwise, _not_depthwise, None)
+    enter("depthwise", _not_depthwise, _not_depthwise, _not_depthwise)
+    enter("grouped", _not_grouped, _not_grouped, _not_grouped)
     enter("pointwise", *map(_not_pointwise, tf32))
     enter("pixel_shuffle", None, _not_a_shuffle, None)
     enter("tensor_core", *_on_tensor_cores(not_halves, 8))
     enter("tf32", *tf32)
     enter("implicit_gemm", _uncountable, _uncountable, _uncountable)
+    enter("im2col", _uncountable, _uncountable, _uncountable)
     enter("naive")
 
 
@@ -29,6 +34,18 @@ def _not_depthwise(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> st
     g = geometry
     if g.C != g.G:
         return f"takes one channel per group, not {g.G} groups of {g.C} channels"
+    return _too_large(g)
+
+
+def _not_grouped(geometry: Conv2dGeometry, operands: Any, epilogue: Any) -> str | None:
+    g = geometry
+    if g.G < 2:
+        return "takes several groups, not one"
+    channels, filters = g.C // g.G, g.K // g.G
+    if not (0 < channels <= _WIDEST and 0 < filters <= _WIDEST):
+        return f"takes 1 to {_WIDEST} channels and filters per group, not {channels} and {filters}"
+    if g.R * g.S > _TAPS:
+        return f"takes filters of up to {_TAPS} taps, not {g.R}x{g.S}"
     return _too_large(g)
 
 
