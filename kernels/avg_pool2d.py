@@ -68,7 +68,8 @@ DGRAD = Configurations(
     "avg_pool2d.dgrad",
     Config({"PIXELS": 64, "CHANNELS": 64}, 8, 1),
     Config({"PIXELS": 32, "CHANNELS": 64}, 4, 1),
-    Config({"PIXELS": 128, "CHANNELS": 8}, 8, 1),
+    Config({"PIXELS": 128, "CHANNELS": 8}, 8, 1, dtypes=("float16", "bfloat16", "float32")),
+    Config({"PIXELS": 64, "CHANNELS": 8}, 8, 1, dtypes=("float64",)),
     Config({"PIXELS": 512, "CHANNELS": 1}, 4, 1),
     Config({"PIXELS": 16, "CHANNELS": 16}, 4, 1),
 )

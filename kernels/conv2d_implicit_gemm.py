@@ -34,7 +34,7 @@ from ..dispatch import Epilogue
 from ..geometry import Conv2dGeometry
 from .epilogue import activation, arguments, finish
 from .launch import launch
-from .numbers import accumulator
+from .numbers import accumulator, counted
 from .precision import input_precision
 from .strided import strides
 from .tuning import Config, Configurations
@@ -141,7 +141,7 @@ def _implicit_gemm(
     row_tile, group = program % tiles[0], (program // tiles[0]).to(tl.int64)
 
     lanes = tl.arange(0, BLOCK_ROWS)
-    first = row_tile.to(tl.int64) * BLOCK_ROWS
+    first = counted(row_tile, rows) * BLOCK_ROWS
     rows_inside = lanes < rows - first
     n, p, q = pixels(first, lanes, plane[0], plane[1])
     h, w = p * step[0] + origin[0], q * step[1] + origin[1]

@@ -193,7 +193,7 @@ def conv2d_dgrad_pointwise(
     config = PIXELS.choose(
         dtype,
         (g.G, pixels, cols, depth),
-        lambda c: tile_cost(c, dtype, g.G, pixels, cols, depth, crowded=True),
+        lambda c: tile_cost(c, dtype, g.G, pixels, cols, depth, crowded=True, spread=True),
     )
     rows, columns, step = (config.tiles[f"BLOCK_{name}"] for name in ("ROWS", "COLS", "DEPTH"))
     launch(

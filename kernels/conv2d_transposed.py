@@ -43,6 +43,7 @@ from .conv2d_implicit_gemm import (
 )
 from .epilogue import activation, arguments, finish
 from .launch import launch
+from .numbers import counted
 from .strided import strides
 from .tuning import Configurations
 
@@ -171,7 +172,7 @@ def _pixel_shuffle(
     row_tile, group = program % tiles[0], (program // tiles[0]).to(tl.int64)
 
     lanes = tl.arange(0, BLOCK_ROWS)
-    first = row_tile.to(tl.int64) * BLOCK_ROWS
+    first = counted(row_tile, rows) * BLOCK_ROWS
     rows_inside = lanes < rows - first
     n, p, q = pixels(first, lanes, blocks[0], blocks[1])
     p, q = p + corner[0], q + corner[1]
