@@ -236,7 +236,7 @@ TILES = (
     Config(tile(128, 64, 64), 8, 3, archs=(80,), dtypes=HALVES),
     Config(tile(64, 32, 32), 4, 3, dtypes=HALVES),
     Config(tile(128, 128, 16), 8, 3, dtypes=SINGLE),
-    Config(tile(64, 64, 32), 4, 3, dtypes=SINGLE),
+    Config(tile(64, 64, 16), 4, 3, dtypes=SINGLE),
     Config(tile(64, 32, 32), 4, 3, dtypes=SINGLE),
     Config(tile(64, 64, 16), 4, 3, dtypes=DOUBLE),
     Config(tile(32, 32, 16), 4, 3, dtypes=DOUBLE),
