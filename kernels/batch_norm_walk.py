@@ -199,17 +199,20 @@ class Plan(NamedTuple):
         )  # fmt: skip
 
 
-def plan(w: Walk, dtype: Any, configurations: Configurations, least_tiles: int = 1) -> Plan:
-    """The cheapest plan; a slab has `least_tiles` tiles or more, if there are as many."""
+def plan(
+    w: Walk, dtype: Any, configurations: Configurations, *flags: Any, least_tiles: int = 1
+) -> Plan:
+    """The cheapest plan; a slab has `least_tiles` tiles or more, if there are as many. `flags` are
+    what else the kernel is compiled for, in the tuning key."""
     config = configurations.choose(
-        dtype, (*w[:5],), lambda config: _time(w, _cut(w, config, least_tiles))
+        dtype, (*w[:5], *flags), lambda config: _time(w, _cut(w, config, least_tiles))
     )
     return _cut(w, config, least_tiles)
 
 
-def merged_plan(w: Walk, dtype: Any, configurations: Configurations) -> Plan:
+def merged_plan(w: Walk, dtype: Any, configurations: Configurations, *flags: Any) -> Plan:
     """The plan of a sum over the pixels: its slabs are merged by a second launch."""
-    return plan(w, dtype, configurations, _LEAST_TILES)
+    return plan(w, dtype, configurations, *flags, least_tiles=_LEAST_TILES)
 
 
 def _cut(w: Walk, config: Config, least_tiles: int) -> Plan:

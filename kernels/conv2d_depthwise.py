@@ -50,7 +50,7 @@ from .patches import (
     tap,
     taps,
 )  # fmt: skip
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 TAPS = 49  # the most taps that are unrolled
@@ -395,18 +395,20 @@ def _run(
         "CHANNEL_AXIS": 1 if last else 0, "ACTIVATION": ending.activation(epilogue),
         "ACC": accumulator(out.dtype),
     }  # fmt: skip
+    layout = units(strides(source), strides(w), strides(out))
+    key = geometry, adjoint, last, layout, ending.word(epilogue)
     if h.taps * q.taps > TAPS or h.source * q.source > 16:
-        config = GATHER.choose(out.dtype, (geometry, last), lambda c: _lanes(c, out, last))
+        config = GATHER.choose(out.dtype, key, lambda c: _lanes(c, out, last))
         tiles = config.tiles
         blocks = triton.cdiv(n * height * width, tiles["BLOCK_PIXELS"])
         launch(
             _gather, (blocks * triton.cdiv(channels, tiles["BLOCK_CHANNELS"]),),
-            *arrays, *sizes, blocks * tiles["BLOCK_PIXELS"], looped(h), looped(q), *ending.arguments(epilogue),
-            **common, **tiles, **config.options,
+            *arrays, *sizes, blocks * tiles["BLOCK_PIXELS"], looped(h), looped(q),
+            *ending.arguments(epilogue), **common, **tiles, **config.options,
         )  # fmt: skip
         return
     config = PATCHES.choose(
-        out.dtype, (geometry, last),
+        out.dtype, key,
         lambda c: _time(c, _patching(c, h, q, out.shape, 1), 1, last, out.itemsize),
     )  # fmt: skip
     p = _patching(config, h, q, out.shape, 1)
@@ -450,7 +452,7 @@ def conv2d_wgrad_depthwise(
     groups = triton.cdiv(g.R, down) * triton.cdiv(g.S, across)
     last = _channels_last(x, dy)
     config = WGRAD.choose(
-        out.dtype, (geometry, last),
+        out.dtype, (geometry, last, units(strides(x), strides(dy))),
         lambda c: _time(c, _patching(c, h, q, dy.shape, groups), groups, last, dy.itemsize),
     )  # fmt: skip
     p = _patching(config, h, q, dy.shape, groups)

@@ -34,7 +34,7 @@ from .launch import launch
 from .numbers import accumulator, counted
 from .partial_sums import add_slices
 from .patches import axes_of, looped
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 PROGRAMS = 132 * 4  # how many programs wgrad splits its rows among
@@ -224,7 +224,8 @@ def _run(
     rows = n * triton.cdiv(height, h[0]) * triton.cdiv(width, q[0])
     taps = triton.cdiv(g.R * g.S, phases)
     config = PRODUCT.choose(
-        out.dtype, (g, adjoint),
+        out.dtype,
+        (g, adjoint, units(strides(source), strides(w), strides(out)), ending.word(epilogue)),
         lambda c: _time(c, deep, wide, g.G, rows, taps, phases, out.itemsize),
     )  # fmt: skip
     packed = _packed(config, deep, wide, g.G)
@@ -259,7 +260,9 @@ def conv2d_wgrad_grouped(
     deep, wide = g.C // g.G, g.K // g.G
     rows, taps = g.N * g.P * g.Q, g.R * g.S
     config = WGRAD.choose(
-        out.dtype, (g,), lambda c: _time(c, deep, wide, g.G, rows, 1, taps, x.itemsize)
+        out.dtype,
+        (g, units(strides(x), strides(dy))),
+        lambda c: _time(c, deep, wide, g.G, rows, 1, taps, x.itemsize),
     )
     packed = _packed(config, deep, wide, g.G)
     others = taps * triton.cdiv(g.G, packed)

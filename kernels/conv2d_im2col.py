@@ -29,7 +29,7 @@ from ..dtypes import accumulation_dtype
 from ..geometry import Conv2dGeometry
 from .conv2d_pointwise import multiply_channels, multiply_pixels, split, sum_parts
 from .im2col import fold, unfold
-from .strided import collapse, strides
+from .strided import collapse, strides, units
 
 COLUMNS = 2**28  # bytes of columns in memory at a time
 _PIXELS = 2**30  # and how many pixels a product counts
@@ -125,7 +125,8 @@ def conv2d_wgrad_im2col(
     rows, cols = g.K // g.G, _rows(g) // g.G
     slices = list(_images(g, x.itemsize))
     pixels = max((s.stop - s.start for s in slices), default=0) * g.P * g.Q
-    how = split(x.dtype, g.G, rows, cols, pixels)
+    layout = ("columns", channels_first, units(strides(dy)))
+    how = split(x.dtype, g.G, rows, cols, pixels, layout)
     shape = (len(slices) * how.count, g.K, cols)
     parts = array.empty(shape, accumulation_dtype(x.dtype), device=array.device_of(x))
     for i, images in enumerate(slices):

@@ -32,11 +32,11 @@ import triton.language as tl
 from ..array import Array
 from ..dispatch import Epilogue
 from ..geometry import Conv2dGeometry
-from .epilogue import activation, arguments, finish
+from .epilogue import activation, arguments, finish, word
 from .launch import launch
 from .numbers import accumulator, counted
 from .precision import input_precision
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 # --- on the device --------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def conv2d_fprop_implicit_gemm(
     g = geometry
     filters = strides(w)
     convolve(
-        x, w, out, g.values, epilogue,
+        x, w, out, ("fprop", g), epilogue,
         (g.K // g.G * filters[0], *filters), g.G, g.C // g.G, g.K // g.G, (g.R, g.S),
         step=g.stride, origin=(-g.pad_top, -g.pad_left), tap=g.dilation,
     )  # fmt: skip
@@ -345,6 +345,8 @@ def convolve(
     the taps; filter_steps are w's strides from group to group, k to k, c to c, r to r, s to s."""
     images, _, height, width = y.shape
     rows = images * height * width
+    layout = units(strides(x), filter_steps, strides(y))
+    key = (*key, layout, word(epilogue))
     tiles, constants = plan(IMPLICIT_GEMM, y.dtype, key, groups, rows, cols, taps, channels)
     residual = None if epilogue is None else epilogue.residual
     deep = constants["BLOCK_DEPTH"]

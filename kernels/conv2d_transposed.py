@@ -41,10 +41,10 @@ from .conv2d_implicit_gemm import (
     plan,
     store_pixels,
 )
-from .epilogue import activation, arguments, finish
+from .epilogue import activation, arguments, finish, word
 from .launch import launch
 from .numbers import counted
-from .strided import strides
+from .strided import strides, units
 from .tuning import Configurations
 
 PHASES = Configurations("conv2d_transposed.phases", *TILES)
@@ -137,8 +137,9 @@ def conv2d_dgrad_phases(
     most_taps = triton.cdiv(g.R, axis_h[5]), triton.cdiv(g.S, axis_w[5])
     rows = g.N * triton.cdiv(g.H, g.stride_h) * triton.cdiv(g.W, g.stride_w)
     channels, cols, groups = g.K // g.G, g.C // g.G, g.G * phases[0] * phases[1]
-    tiles, constants = plan(PHASES, out.dtype, g.values, groups, rows, cols, most_taps, channels)
     k, c, r, s = strides(w)
+    key = g, units(strides(dy), strides(w), strides(out)), word(epilogue)
+    tiles, constants = plan(PHASES, out.dtype, key, groups, rows, cols, most_taps, channels)
     residual = None if epilogue is None else epilogue.residual
     deep = constants["BLOCK_DEPTH"]
     reach = g.H + g.pad_top + g.R * g.dilation_h, g.W + g.pad_left + g.S * g.dilation_w
@@ -250,10 +251,11 @@ def conv2d_dgrad_pixel_shuffle(
     )
     rows, channels, cols = g.N * blocks[0] * blocks[1], g.K // g.G, g.C // g.G
     columns = cols * g.stride_h * g.stride_w
-    tiles, constants = plan(
-        PIXEL_SHUFFLE, out.dtype, g.values, g.G, rows, columns, (1, 1), channels
-    )  # fmt: skip
     k, c, r, s = strides(w)
+    key = g, units(strides(dy), strides(w), strides(out)), word(epilogue)
+    tiles, constants = plan(
+        PIXEL_SHUFFLE, out.dtype, key, g.G, rows, columns, (1, 1), channels
+    )  # fmt: skip
     residual = None if epilogue is None else epilogue.residual
     deep = constants["BLOCK_DEPTH"]
     padded = g.H + g.pad_top + g.stride_h, g.W + g.pad_left + g.stride_w

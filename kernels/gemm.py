@@ -29,11 +29,11 @@ from ..array import Array
 from ..dispatch import Epilogue
 from ..geometry import GemmGeometry
 from . import mode
-from .epilogue import activation, arguments, finish
+from .epilogue import activation, arguments, finish, word
 from .launch import launch
 from .numbers import accumulator
 from .precision import input_precision
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 HALVES = ("float16", "bfloat16")
@@ -194,7 +194,7 @@ def gemm_tiled(
     g, dtype = geometry, a.dtype
     config = TILED.choose(
         dtype,
-        (g.B, g.M, g.N, g.K),
+        (g.B, g.M, g.N, g.K, units(strides(a), strides(b), strides(out)), word(epilogue)),
         lambda c: tile_cost(c, dtype, g.B, g.M, g.N, g.K, has_residual(epilogue)),
     )
     rows, cols, depth = (config.tiles[f"BLOCK_{name}"] for name in ("ROWS", "COLS", "DEPTH"))

@@ -28,8 +28,8 @@ def offset_type(*arrays: Array) -> Any:
 
 @triton.jit
 def counted(i, end):
-    """i in the type that Triton gives `end`, an argument: 64 bits only where counting to there needs
-    them, since a division of 64 bits is a call, around which registers are kept in memory."""
+    """i in the type that Triton gives `end`, an argument: 64 bits only where counting to there
+    needs them, since a division of 64 bits is a call, around which registers go to memory."""
     return i + end * 0
 
 
