@@ -12,7 +12,8 @@ Tiling     a lane owns a patch of ROWS x COLS outputs of one channel: each input
 Traffic    HWC + RSC read, PQC written, 2 RS FLOPs an output; Xception 147x147x128 3x3 in bf16:
            4.5 FLOP/byte, bandwidth. A 2 x 2 patch of 3x3 loads 4 inputs an output instead of 9
 Numerics   sums in f32 (f64 in itself), taps in a fixed order; wgrad: one sum per lane, a tree over
-           a program's lanes, then slices in order: deterministic. What padding covers counts as 0
+           a program's lanes, then slices in order: deterministic. What padding covers counts as 0,
+           which an infinite or NaN filter turns to NaN
 Refuses    groups of more than one channel; planes of 2**31 pixels or more
 Source     Chollet 2017, arXiv:1610.02357
 

@@ -15,7 +15,8 @@ Traffic    x read, y written, w from the caches; ResNeXt-50's 56x56x128 in 32 gr
            tensor cores hide under the traffic
 Numerics   sums in f32 (f64 in itself), one product a tap, in order; wgrad: rows in order within a
            slice, then slices in order: deterministic. Zeros off the diagonal multiply the channels
-           of neighbouring groups: where these hold NaN or infinity, their super-group turns to NaN
+           of neighbouring groups: where these hold NaN or infinity, their super-group turns to NaN;
+           so does an infinite or NaN filter where it lies over padding
 Refuses    one group; more than 64 channels or filters in a group
 Source     Krizhevsky et al. 2012; Xie et al. 2017, arXiv:1611.05431
 """

@@ -10,7 +10,8 @@ Traffic    the columns are written and read, 2 b N C R S P Q bytes beside what a
            moves. VGG's 56x56 256 -> 256 3x3, N=32, bf16: 925 MB of columns, 103 MB of images;
            unmeasured. They are made for some images at a time, COLUMNS bytes or fewer
 Numerics   those of the products: f32 sums (f64 for f64), one rounding at the store. The columns of
-           dx are f32 (f64 for f64), so that they are not rounded on the way
+           dx are f32 (f64 for f64), so that they are not rounded on the way. Columns hold zeros for
+           padding: an infinite or NaN filter makes NaN there
 Refuses    a plane of 2**30 pixels or more
 Source     Chellapilla, Puri and Simard 2006, High Performance Convolutional Neural Networks for
            Document Processing; Chetlur et al. 2014, arXiv:1410.0759

@@ -15,7 +15,9 @@ Tiling     BLOCK_ROWS x BLOCK_COLS sums in registers, BLOCK_DEPTH of both factor
 Traffic    vgg.c3_2 (56x56x256 -> 256, 3x3, N=32, bf16): 104 MB, 118 GFLOP: 1100 FLOP/byte,
            tensor cores; x crosses L2 nine times, once a tap, for every BLOCK_COLS filters
 Numerics   f32 accumulator (f64: f64), taps in the order (r,s), one rounding at the store; f32
-           operands are multiplied as precision.py says
+           operands are multiplied as precision.py says. What lies over padding is multiplied as a
+           zero, the filters being shared by all rows of a tile: an infinite or NaN filter makes NaN
+           where it lies over padding
 Refuses    nothing
 Source     Chetlur et al. 2014, arXiv:1410.0759, section 3
 """

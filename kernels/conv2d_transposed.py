@@ -16,7 +16,8 @@ Tiling     as conv2d_implicit_gemm.py; a shuffled tile is stored as BLOCK_ROWS x
            channels
 Traffic    U-Net's 2x2 stride 2 (28x28x1024 -> 512, N=8, bf16): 43 MB and 26 GFLOP, 610 FLOP/byte;
            its last (128x128x128 -> 64): 101 MB and 8.6 GFLOP, 85 FLOP/byte: bandwidth
-Numerics   f32 accumulator (f64: f64), taps in the order (r,s), one rounding at the store
+Numerics   f32 accumulator (f64: f64), taps in the order (r,s), one rounding at the store. Zeros
+           lie outside dy: an infinite or NaN filter makes NaN where it reads them
 Refuses    phases: stride 1, of which it has one. pixel shuffle: filters over the stride, dilation
 Source     phases: Shi et al. 2016, arXiv:1609.07009; pixel shuffle: Shi et al. 2016,
            arXiv:1609.05158

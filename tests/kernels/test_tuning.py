@@ -92,7 +92,6 @@ def test_launches_of_different_code_share_no_row(dtype, monkeypatch):
     from pycnn import dispatch
     from pycnn.study.problems import problems
 
-    launches: list = []
     asked: list = []  # (kernel, dtype, key, configuration, how many launches went before)
     usual = tuning.Configurations.choose
 
@@ -115,10 +114,10 @@ def test_launches_of_different_code_share_no_row(dtype, monkeypatch):
                 with launch.recording() as launches:
                     asked.clear()
                     entry.function(*inputs, out=out, geometry=problem.geometry, epilogue=epilogue)
-                for *row, config, before in asked:  # a launch follows its choice
+                for *key, config, before in asked:  # a launch follows its choice
                     code = _compiled_for(launches[before], config)
-                    first = codes.setdefault(tuple(row), (code, problem.layer, entry.algorithm))
-                    assert code == first[0], (row, problem.layer, entry.algorithm, first)
+                    first = codes.setdefault(tuple(key), (code, problem.layer, entry.algorithm))
+                    assert code == first[0], (key, problem.layer, entry.algorithm, first)
 
 
 def test_the_source_is_the_file_and_what_it_imports(folder):
