@@ -43,7 +43,7 @@ from .pool2d_windows import (
     visits,
     window,
 )  # fmt: skip
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations, memory_time
 
 _MANY = 48  # taps above which a program takes one window
@@ -68,7 +68,8 @@ DGRAD = Configurations(
     "avg_pool2d.dgrad",
     Config({"PIXELS": 64, "CHANNELS": 64}, 8, 1),
     Config({"PIXELS": 32, "CHANNELS": 64}, 4, 1),
-    Config({"PIXELS": 128, "CHANNELS": 8}, 8, 1),
+    Config({"PIXELS": 128, "CHANNELS": 8}, 8, 1, dtypes=("float16", "bfloat16", "float32")),
+    Config({"PIXELS": 64, "CHANNELS": 8}, 8, 1, dtypes=("float64",)),
     Config({"PIXELS": 512, "CHANNELS": 1}, 4, 1),
     Config({"PIXELS": 16, "CHANNELS": 16}, 4, 1),
 )
@@ -185,14 +186,14 @@ def avg_pool2d_fprop_direct(
     }  # fmt: skip
     taps = (row_taps[1] - row_taps[0]) * (column_taps[1] - column_taps[0])
     if floating and taps > _MANY:
-        config = _window_tile(x, pixels, g.C, taps)
+        config = _window_tile(x, pixels, g.C, taps, g)
         launch(
             _window_fprop, (pixels * triton.cdiv(g.C, config.tiles["CHANNELS"]),),
             x, out, g.C, rows, columns, g.divisor_override, strides(x), strides(out),
             **shared, **config.tiles, **config.options,
         )  # fmt: skip
         return
-    config = tile(FPROP, out, pixels, g.C)
+    config = tile(FPROP, out, pixels, g.C, g, units(strides(x), strides(out)))
     in_line = unrolled(g.R, g.S)
     launch(
         _direct_fprop,
@@ -208,7 +209,7 @@ def _summed(dtype: np.dtype) -> Any:
     return accumulator(dtype) if is_floating_point(dtype) else getattr(tl, dtype.name)
 
 
-def _window_tile(x: Array, outputs: int, channels: int, taps: int) -> Config:
+def _window_tile(x: Array, outputs: int, channels: int, taps: int, g: Pool2dGeometry) -> Config:
     inner = abs(x.strides[1]) < abs(x.strides[3])
 
     def cost(config: Config) -> float:
@@ -217,7 +218,7 @@ def _window_tile(x: Array, outputs: int, channels: int, taps: int) -> Config:
         run = x.itemsize * max(min(columns, channels) if inner else min(rows, taps), 1)
         return memory_time(outputs * blocks, steps * rows * columns * max(1.0, 64 / run))
 
-    return WINDOW.choose(x.dtype, (outputs, channels, taps, inner), cost)
+    return WINDOW.choose(x.dtype, (outputs, channels, inner, g), cost)
 
 
 @triton.jit
@@ -272,7 +273,7 @@ def avg_pool2d_dgrad_direct(
     g = geometry
     rows, columns = axes(g)
     pixels = g.N * g.H * g.W
-    config = tile(DGRAD, out, pixels, g.C)
+    config = tile(DGRAD, out, pixels, g.C, g, units(strides(dy), strides(out)))
     row_visits, column_visits = visits(rows, g.adaptive), visits(columns, g.adaptive)
     in_line = unrolled(row_visits, column_visits)
     launch(

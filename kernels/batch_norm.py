@@ -190,7 +190,7 @@ def batch_norm_apply_direct(
             ACTIVATION=activation, AXES=len(w.sizes), ACC=w.acc, BLOCK=_NAIVE_BLOCK,
         )  # fmt: skip
     else:
-        p = plan(w, x.dtype, APPLY)
+        p = plan(w, x.dtype, APPLY, weight is None, bias is None, ending.word(epilogue))
         p.launch(_apply, *arguments, *p.arguments(), *w.steps, ACTIVATION=activation)
 
 
@@ -221,7 +221,7 @@ def batch_norm_dgrad_direct(
             RELU=geometry.relu, AXES=len(w.sizes), ACC=w.acc, BLOCK=_NAIVE_BLOCK,
         )  # fmt: skip
     else:
-        p = plan(w, x.dtype, DGRAD)
+        p = plan(w, x.dtype, DGRAD, weight is None, sum_dy is None, geometry.relu)
         p.launch(_dgrad, *arguments, *p.arguments(), *w.steps, RELU=geometry.relu)
 
 

@@ -262,7 +262,7 @@ def batch_norm_reduce_direct(
     epilogue: None = None,
 ) -> None:
     w = walk(dy, x)
-    p = merged_plan(w, x.dtype, REDUCE)
+    p = merged_plan(w, x.dtype, REDUCE, geometry.relu)
     *places_of_parts, parts = _workspace(p, out)
     p.launch(
         _reduce, dy, x, *vectors_and_steps(mean, invstd, weight, bias), *places_of_parts,

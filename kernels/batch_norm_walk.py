@@ -92,17 +92,23 @@ def affine(vectors, steps, channel, channel_in, ACC: tl.constexpr):
 # --- on the host ----------------------------------------------------------------------------------
 
 PROGRAMS = 1056  # eight for each of an H100's multiprocessors: enough bytes under way to fill it
+_SINGLE, _DOUBLE = ("float16", "bfloat16", "float32"), ("float64",)
 _LEAST_TILES = 2  # the fewest worth a slab of their own, where slabs are merged afterwards
 
 
 def tiles(name: str) -> Configurations:
-    """The configurations of one kernel."""
+    """The configurations of one kernel. In float64 tiles are smaller: they take the same
+    registers."""
     return Configurations(
         name,
-        Config({"CHANNELS": 64, "PIXELS": 32}),  # channels-last
-        Config({"CHANNELS": 32, "PIXELS": 64}),
-        Config({"CHANNELS": 4, "PIXELS": 512}),  # few channels; contiguous
-        Config({"CHANNELS": 1, "PIXELS": 2048}),
+        Config({"CHANNELS": 64, "PIXELS": 32}, dtypes=_SINGLE),  # channels-last
+        Config({"CHANNELS": 32, "PIXELS": 64}, dtypes=_SINGLE),
+        Config({"CHANNELS": 4, "PIXELS": 512}, dtypes=_SINGLE),  # few channels; contiguous
+        Config({"CHANNELS": 1, "PIXELS": 2048}, dtypes=_SINGLE),
+        Config({"CHANNELS": 64, "PIXELS": 16}, dtypes=_DOUBLE),
+        Config({"CHANNELS": 32, "PIXELS": 32}, dtypes=_DOUBLE),
+        Config({"CHANNELS": 4, "PIXELS": 128}, dtypes=_DOUBLE),
+        Config({"CHANNELS": 1, "PIXELS": 1024}, dtypes=_DOUBLE),
         Config({"CHANNELS": 1, "PIXELS": 512}),
         Config({"CHANNELS": 16, "PIXELS": 16}),  # next to nothing
     )
@@ -193,17 +199,20 @@ class Plan(NamedTuple):
         )  # fmt: skip
 
 
-def plan(w: Walk, dtype: Any, configurations: Configurations, least_tiles: int = 1) -> Plan:
-    """The cheapest plan; a slab has `least_tiles` tiles or more, if there are as many."""
+def plan(
+    w: Walk, dtype: Any, configurations: Configurations, *flags: Any, least_tiles: int = 1
+) -> Plan:
+    """The cheapest plan; a slab has `least_tiles` tiles or more, if there are as many. `flags` are
+    what else the kernel is compiled for, in the tuning key."""
     config = configurations.choose(
-        dtype, (*w[:5],), lambda config: _time(w, _cut(w, config, least_tiles))
+        dtype, (*w[:5], *flags), lambda config: _time(w, _cut(w, config, least_tiles))
     )
     return _cut(w, config, least_tiles)
 
 
-def merged_plan(w: Walk, dtype: Any, configurations: Configurations) -> Plan:
+def merged_plan(w: Walk, dtype: Any, configurations: Configurations, *flags: Any) -> Plan:
     """The plan of a sum over the pixels: its slabs are merged by a second launch."""
-    return plan(w, dtype, configurations, _LEAST_TILES)
+    return plan(w, dtype, configurations, *flags, least_tiles=_LEAST_TILES)
 
 
 def _cut(w: Walk, config: Config, least_tiles: int) -> Plan:

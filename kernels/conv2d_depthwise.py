@@ -12,7 +12,8 @@ Tiling     a lane owns a patch of ROWS x COLS outputs of one channel: each input
 Traffic    HWC + RSC read, PQC written, 2 RS FLOPs an output; Xception 147x147x128 3x3 in bf16:
            4.5 FLOP/byte, bandwidth. A 2 x 2 patch of 3x3 loads 4 inputs an output instead of 9
 Numerics   sums in f32 (f64 in itself), taps in a fixed order; wgrad: one sum per lane, a tree over
-           a program's lanes, then slices in order: deterministic. What padding covers counts as 0
+           a program's lanes, then slices in order: deterministic. What padding covers counts as 0,
+           which an infinite or NaN filter turns to NaN
 Refuses    groups of more than one channel; planes of 2**31 pixels or more
 Source     Chollet 2017, arXiv:1610.02357
 
@@ -50,7 +51,7 @@ from .patches import (
     tap,
     taps,
 )  # fmt: skip
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 TAPS = 49  # the most taps that are unrolled
@@ -76,7 +77,8 @@ PATCHES = Configurations(
     _patch(4, 1, 256, 1),
     _patch(2, 2, 128, 1),
     _patch(2, 2, 32, 8),
-    _patch(2, 2, 16, 16, 1),
+    _patch(2, 2, 16, 16, 1, dtypes=(*HALVES, "float32")),
+    _patch(2, 2, 8, 16, 2, dtypes=("float64",)),
 )
 GATHER = Configurations(
     "conv2d_depthwise.gather",
@@ -136,7 +138,7 @@ def _add_source(
 @triton.jit
 def _patches(
     source, w, out, source_steps, w_steps, out_steps,
-    source_height, source_width, images, channels, height, width,
+    source_height, source_width, images, channels, height, width, end,
     patch_rows, patch_columns, steps, vectors, vector_steps, residual, residual_steps,
     H: tl.constexpr, W: tl.constexpr, EACH: tl.constexpr, SHARE: tl.constexpr,
     CHANNEL_AXIS: tl.constexpr, ACTIVATION: tl.constexpr, ACC: tl.constexpr,
@@ -155,7 +157,7 @@ def _patches(
         filters = _filters(w, w_at, c < channels, w_steps, taps(H) * taps(W), taps(W), ACC)
     for step in range(steps):
         n, row, column = place(
-            block, step, steps, patch_rows * patch_columns, patch_columns, BLOCK_PATCHES
+            block, step, steps, patch_rows * patch_columns, patch_columns, end, BLOCK_PATCHES
         )
         n = tl.expand_dims(n, CHANNEL_AXIS)
         row = tl.expand_dims(row, CHANNEL_AXIS)
@@ -204,7 +206,7 @@ def _first_tap(t, divisor, inverse, stride):
 @triton.jit
 def _gather(
     source, w, out, source_steps, w_steps, out_steps,
-    source_height, source_width, images, channels, height, width, h_axis, w_axis,
+    source_height, source_width, images, channels, height, width, end, h_axis, w_axis,
     vectors, vector_steps, residual, residual_steps,
     EACH: tl.constexpr, SHARE: tl.constexpr, CHANNEL_AXIS: tl.constexpr, ACTIVATION: tl.constexpr,
     ACC: tl.constexpr, BLOCK_PIXELS: tl.constexpr, BLOCK_CHANNELS: tl.constexpr,
@@ -215,7 +217,7 @@ def _gather(
     block = tl.program_id(0) // channel_blocks
     channel = tl.program_id(0) % channel_blocks * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
     c = tl.expand_dims(channel, 1 - CHANNEL_AXIS)
-    n, h, q = place(block, 0, 1, height * width, width, BLOCK_PIXELS)
+    n, h, q = place(block, 0, 1, height * width, width, end, BLOCK_PIXELS)
     n = tl.expand_dims(n, CHANNEL_AXIS)
     h = tl.expand_dims(h, CHANNEL_AXIS)
     q = tl.expand_dims(q, CHANNEL_AXIS)
@@ -270,7 +272,7 @@ def _add_taps(
 @triton.jit
 def _wgrad(
     source, dy, partial, source_steps, dy_steps,
-    source_height, source_width, images, channels, height, width,
+    source_height, source_width, images, channels, height, width, end,
     patch_rows, patch_columns, steps, R, S,
     H: tl.constexpr, W: tl.constexpr, DILATION_H: tl.constexpr, DILATION_W: tl.constexpr,
     SHARE: tl.constexpr, CHANNEL_AXIS: tl.constexpr, ACC: tl.constexpr,
@@ -290,7 +292,7 @@ def _wgrad(
     acc = _zeros(TAPS, BLOCK_PATCHES, BLOCK_CHANNELS, CHANNEL_AXIS, ACC)
     for step in range(steps):
         n, row, column = place(
-            slice, step, steps, patch_rows * patch_columns, patch_columns, BLOCK_PATCHES
+            slice, step, steps, patch_rows * patch_columns, patch_columns, end, BLOCK_PATCHES
         )
         n = tl.expand_dims(n, CHANNEL_AXIS)
         row = tl.expand_dims(row, CHANNEL_AXIS)
@@ -336,6 +338,7 @@ class _Patching(NamedTuple):
     channel_blocks: int
     steps: int
     slices: int  # programs that share the patches
+    end: int  # patches of all slices, those past the last image included
 
     @property
     def loads(self) -> int:
@@ -348,10 +351,12 @@ def _patching(config: Config, h: Axis, w: Axis, shape: tuple[int, ...], groups: 
     n, channels, height, width = shape
     h, w = h.patched(config.tiles["ROWS"]), w.patched(config.tiles["COLS"])
     rows, columns = triton.cdiv(height, h.patch), triton.cdiv(width, w.patch)
-    blocks = triton.cdiv(n * rows * columns, config.tiles["BLOCK_PATCHES"])
+    block = config.tiles["BLOCK_PATCHES"]
+    blocks = triton.cdiv(n * rows * columns, block)
     channel_blocks = triton.cdiv(channels, config.tiles["BLOCK_CHANNELS"])
     steps = max(min(2, blocks), blocks * channel_blocks * groups // PROGRAMS, 1)
-    return _Patching(h, w, rows, columns, channel_blocks, steps, triton.cdiv(blocks, steps))
+    slices = triton.cdiv(blocks, steps)
+    return _Patching(h, w, rows, columns, channel_blocks, steps, slices, slices * steps * block)
 
 
 def _time(config: Config, p: _Patching, groups: int, last: bool, itemsize: int) -> float:
@@ -391,25 +396,27 @@ def _run(
         "CHANNEL_AXIS": 1 if last else 0, "ACTIVATION": ending.activation(epilogue),
         "ACC": accumulator(out.dtype),
     }  # fmt: skip
+    layout = units(strides(source), strides(w), strides(out))
+    key = geometry, adjoint, last, layout, ending.word(epilogue)
     if h.taps * q.taps > TAPS or h.source * q.source > 16:
-        config = GATHER.choose(out.dtype, (geometry, last), lambda c: _lanes(c, out, last))
+        config = GATHER.choose(out.dtype, key, lambda c: _lanes(c, out, last))
         tiles = config.tiles
-        pixels = triton.cdiv(n * height * width, tiles["BLOCK_PIXELS"])
+        blocks = triton.cdiv(n * height * width, tiles["BLOCK_PIXELS"])
         launch(
-            _gather, (pixels * triton.cdiv(channels, tiles["BLOCK_CHANNELS"]),),
-            *arrays, *sizes, looped(h), looped(q), *ending.arguments(epilogue),
-            **common, **tiles, **config.options,
+            _gather, (blocks * triton.cdiv(channels, tiles["BLOCK_CHANNELS"]),),
+            *arrays, *sizes, blocks * tiles["BLOCK_PIXELS"], looped(h), looped(q),
+            *ending.arguments(epilogue), **common, **tiles, **config.options,
         )  # fmt: skip
         return
     config = PATCHES.choose(
-        out.dtype, (geometry, last),
+        out.dtype, key,
         lambda c: _time(c, _patching(c, h, q, out.shape, 1), 1, last, out.itemsize),
     )  # fmt: skip
     p = _patching(config, h, q, out.shape, 1)
     tiles = {name: config.tiles[name] for name in ("BLOCK_PATCHES", "BLOCK_CHANNELS")}
     launch(
         _patches, (p.slices * p.channel_blocks,),
-        *arrays, *sizes, p.rows, p.columns, p.steps, *ending.arguments(epilogue),
+        *arrays, *sizes, p.end, p.rows, p.columns, p.steps, *ending.arguments(epilogue),
         H=p.h, W=p.w, **common, **tiles, **config.options,
     )  # fmt: skip
 
@@ -446,7 +453,7 @@ def conv2d_wgrad_depthwise(
     groups = triton.cdiv(g.R, down) * triton.cdiv(g.S, across)
     last = _channels_last(x, dy)
     config = WGRAD.choose(
-        out.dtype, (geometry, last),
+        out.dtype, (geometry, last, units(strides(x), strides(dy))),
         lambda c: _time(c, _patching(c, h, q, dy.shape, groups), groups, last, dy.itemsize),
     )  # fmt: skip
     p = _patching(config, h, q, dy.shape, groups)
@@ -455,7 +462,7 @@ def conv2d_wgrad_depthwise(
     launch(
         _wgrad, (p.slices * groups * p.channel_blocks,),
         x, dy, partial, strides(x), strides(dy), g.H, g.W, *dy.shape,
-        p.rows, p.columns, p.steps, g.R, g.S,
+        p.end, p.rows, p.columns, p.steps, g.R, g.S,
         H=p.h, W=p.w, DILATION_H=g.dilation_h, DILATION_W=g.dilation_w, SHARE=g.K // g.C,
         CHANNEL_AXIS=1 if last else 0, ACC=accumulator(out.dtype),
         BLOCK_PATCHES=config.tiles["BLOCK_PATCHES"], BLOCK_CHANNELS=config.tiles["BLOCK_CHANNELS"],

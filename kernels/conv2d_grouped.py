@@ -15,7 +15,8 @@ Traffic    x read, y written, w from the caches; ResNeXt-50's 56x56x128 in 32 gr
            tensor cores hide under the traffic
 Numerics   sums in f32 (f64 in itself), one product a tap, in order; wgrad: rows in order within a
            slice, then slices in order: deterministic. Zeros off the diagonal multiply the channels
-           of neighbouring groups: where these hold NaN or infinity, their super-group turns to NaN
+           of neighbouring groups: where these hold NaN or infinity, their super-group turns to NaN;
+           so does an infinite or NaN filter where it lies over padding
 Refuses    one group; more than 64 channels or filters in a group
 Source     Krizhevsky et al. 2012; Xie et al. 2017, arXiv:1611.05431
 """
@@ -31,33 +32,43 @@ from ..dtypes import accumulation_dtype
 from ..geometry import Conv2dGeometry
 from . import epilogue as ending
 from .launch import launch
-from .numbers import accumulator
+from .numbers import accumulator, counted
 from .partial_sums import add_slices
 from .patches import axes_of, looped
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 PROGRAMS = 132 * 4  # how many programs wgrad splits its rows among
 
 
-def _tile(rows: int, block: int, warps: int, stages: int = 3) -> Config:
-    return Config({"BLOCK_ROWS": rows, "BLOCK": block}, warps, stages)
+HALVES, SINGLE, DOUBLE = ("float16", "bfloat16"), ("float32",), ("float64",)
+
+
+def _tile(
+    rows: int, block: int, warps: int, stages: int = 3, dtypes: tuple[str, ...] = ()
+) -> Config:
+    return Config({"BLOCK_ROWS": rows, "BLOCK": block}, warps, stages, dtypes=dtypes)
 
 
 PRODUCT = Configurations(
     "conv2d_grouped.product",
-    _tile(128, 32, 4),
-    _tile(128, 64, 4),
+    # a thread has 256 bytes of sums on tensor cores, 128 without: more does not fit its registers
+    _tile(128, 32, 4, dtypes=HALVES + SINGLE),
+    _tile(128, 64, 4, dtypes=HALVES),
     _tile(64, 32, 4),
-    _tile(64, 64, 4),
-    _tile(64, 16, 4),
+    _tile(64, 64, 4, dtypes=HALVES + SINGLE),
+    _tile(64, 64, 8, dtypes=DOUBLE),
+    _tile(64, 16, 4, dtypes=HALVES + SINGLE),
+    _tile(128, 16, 4, dtypes=DOUBLE),
     _tile(16, 16, 1, 2),
 )
 WGRAD = Configurations(
     "conv2d_grouped.wgrad",
-    _tile(64, 32, 4),
+    _tile(64, 32, 4, dtypes=HALVES + SINGLE),
+    _tile(64, 32, 8, dtypes=DOUBLE),
     _tile(64, 64, 8),
-    _tile(64, 16, 4),
+    _tile(64, 16, 4, dtypes=HALVES + SINGLE),
+    _tile(64, 16, 2, dtypes=DOUBLE),
     _tile(16, 16, 1, 2),
 )
 
@@ -66,13 +77,13 @@ WGRAD = Configurations(
 def _pixels(i, height, width):
     """(image, row, column) of pixels; the image in 64 bits."""
     rest = (i % (height * width)).to(tl.int32)
-    return i // (height * width), rest // width, rest % width
+    return (i // (height * width)).to(tl.int64), rest // width, rest % width
 
 
 @triton.jit
 def _product(
     source, w, out, source_steps, w_steps, out_steps, source_height, source_width,
-    images, height, width, h_axis, w_axis, groups, packed,
+    images, height, width, end, h_axis, w_axis, groups, packed,
     vectors, vector_steps, residual, residual_steps,
     DEEP: tl.constexpr, WIDE: tl.constexpr, TRANSPOSED: tl.constexpr, ACTIVATION: tl.constexpr,
     ACC: tl.constexpr, BLOCK_ROWS: tl.constexpr, BLOCK: tl.constexpr,
@@ -86,7 +97,7 @@ def _product(
     block = tl.program_id(0) // (super_groups * h_source * w_source)
     # the pixels of a phase: every h_source-th row from phase_h on, every w_source-th column
     phase_h, phase_w = phase // w_source, phase % w_source
-    i = block.to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
+    i = counted(block, end) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
     n, h, q = _pixels(i, tl.cdiv(height, h_source), tl.cdiv(width, w_source))
     h, q = h * h_source + phase_h, q * w_source + phase_w
     inside = (n < images) & (h < height) & (q < width)
@@ -138,7 +149,7 @@ def _product(
 @triton.jit
 def _wgrad(
     source, dy, partial, source_steps, dy_steps, source_height, source_width,
-    images, height, width, h_axis, w_axis, groups, packed, steps,
+    images, height, width, end, h_axis, w_axis, groups, packed, steps,
     DEEP: tl.constexpr, WIDE: tl.constexpr, ACC: tl.constexpr,
     BLOCK_ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -155,7 +166,7 @@ def _wgrad(
     top, left = h_axis[3] - tap // S * h_axis[1], w_axis[3] - tap % S * w_axis[1]
     acc = tl.zeros((BLOCK, BLOCK), ACC)
     for step in range(steps):
-        i = (slice.to(tl.int64) * steps + step) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
+        i = (counted(slice, end) * steps + step) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
         n, h, q = _pixels(i, height, width)
         inside = n < images
         a, b = h * h_axis[2] + top, q * w_axis[2] + left
@@ -214,7 +225,8 @@ def _run(
     rows = n * triton.cdiv(height, h[0]) * triton.cdiv(width, q[0])
     taps = triton.cdiv(g.R * g.S, phases)
     config = PRODUCT.choose(
-        out.dtype, (g, adjoint),
+        out.dtype,
+        (g, adjoint, units(strides(source), strides(w), strides(out)), ending.word(epilogue)),
         lambda c: _time(c, deep, wide, g.G, rows, taps, phases, out.itemsize),
     )  # fmt: skip
     packed = _packed(config, deep, wide, g.G)
@@ -222,7 +234,8 @@ def _run(
     launch(
         _product, (blocks * phases * triton.cdiv(g.G, packed),),
         source, w, out, strides(source), strides(w), strides(out), *source.shape[2:],
-        n, height, width, h, q, g.G, packed, *ending.arguments(epilogue),
+        n, height, width, blocks * config.tiles["BLOCK_ROWS"], h, q, g.G, packed,
+        *ending.arguments(epilogue),
         DEEP=deep, WIDE=wide, TRANSPOSED=adjoint, ACTIVATION=ending.activation(epilogue),
         ACC=accumulator(out.dtype), **config.tiles, **config.options,
     )  # fmt: skip
@@ -248,7 +261,9 @@ def conv2d_wgrad_grouped(
     deep, wide = g.C // g.G, g.K // g.G
     rows, taps = g.N * g.P * g.Q, g.R * g.S
     config = WGRAD.choose(
-        out.dtype, (g,), lambda c: _time(c, deep, wide, g.G, rows, 1, taps, x.itemsize)
+        out.dtype,
+        (g, units(strides(x), strides(dy))),
+        lambda c: _time(c, deep, wide, g.G, rows, 1, taps, x.itemsize),
     )
     packed = _packed(config, deep, wide, g.G)
     others = taps * triton.cdiv(g.G, packed)
@@ -260,7 +275,8 @@ def conv2d_wgrad_grouped(
                     device=device_of(x))  # fmt: skip
     launch(
         _wgrad, (slices * others,),
-        x, dy, partial, strides(x), strides(dy), g.H, g.W, g.N, g.P, g.Q, h, q, g.G, packed, steps,
+        x, dy, partial, strides(x), strides(dy), g.H, g.W, g.N, g.P, g.Q,
+        slices * steps * config.tiles["BLOCK_ROWS"], h, q, g.G, packed, steps,
         DEEP=deep, WIDE=wide, ACC=accumulator(out.dtype), **config.tiles, **config.options,
     )  # fmt: skip
     add_slices(partial, out.transpose(2, 3, 1, 0))

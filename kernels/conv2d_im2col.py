@@ -10,7 +10,8 @@ Traffic    the columns are written and read, 2 b N C R S P Q bytes beside what a
            moves. VGG's 56x56 256 -> 256 3x3, N=32, bf16: 925 MB of columns, 103 MB of images;
            unmeasured. They are made for some images at a time, COLUMNS bytes or fewer
 Numerics   those of the products: f32 sums (f64 for f64), one rounding at the store. The columns of
-           dx are f32 (f64 for f64), so that they are not rounded on the way
+           dx are f32 (f64 for f64), so that they are not rounded on the way. Columns hold zeros for
+           padding: an infinite or NaN filter makes NaN there
 Refuses    a plane of 2**30 pixels or more
 Source     Chellapilla, Puri and Simard 2006, High Performance Convolutional Neural Networks for
            Document Processing; Chetlur et al. 2014, arXiv:1410.0759
@@ -29,7 +30,7 @@ from ..dtypes import accumulation_dtype
 from ..geometry import Conv2dGeometry
 from .conv2d_pointwise import multiply_channels, multiply_pixels, split, sum_parts
 from .im2col import fold, unfold
-from .strided import collapse, strides
+from .strided import collapse, strides, units
 
 COLUMNS = 2**28  # bytes of columns in memory at a time
 _PIXELS = 2**30  # and how many pixels a product counts
@@ -125,7 +126,8 @@ def conv2d_wgrad_im2col(
     rows, cols = g.K // g.G, _rows(g) // g.G
     slices = list(_images(g, x.itemsize))
     pixels = max((s.stop - s.start for s in slices), default=0) * g.P * g.Q
-    how = split(x.dtype, g.G, rows, cols, pixels)
+    layout = ("columns", channels_first, units(strides(dy)))
+    how = split(x.dtype, g.G, rows, cols, pixels, layout)
     shape = (len(slices) * how.count, g.K, cols)
     parts = array.empty(shape, accumulation_dtype(x.dtype), device=array.device_of(x))
     for i, images in enumerate(slices):

@@ -15,7 +15,9 @@ Tiling     BLOCK_ROWS x BLOCK_COLS sums in registers, BLOCK_DEPTH of both factor
 Traffic    vgg.c3_2 (56x56x256 -> 256, 3x3, N=32, bf16): 104 MB, 118 GFLOP: 1100 FLOP/byte,
            tensor cores; x crosses L2 nine times, once a tap, for every BLOCK_COLS filters
 Numerics   f32 accumulator (f64: f64), taps in the order (r,s), one rounding at the store; f32
-           operands are multiplied as precision.py says
+           operands are multiplied as precision.py says. What lies over padding is multiplied as a
+           zero, the filters being shared by all rows of a tile: an infinite or NaN filter makes NaN
+           where it lies over padding
 Refuses    nothing
 Source     Chetlur et al. 2014, arXiv:1410.0759, section 3
 """
@@ -32,11 +34,11 @@ import triton.language as tl
 from ..array import Array
 from ..dispatch import Epilogue
 from ..geometry import Conv2dGeometry
-from .epilogue import activation, arguments, finish
+from .epilogue import activation, arguments, finish, word
 from .launch import launch
-from .numbers import accumulator
+from .numbers import accumulator, counted
 from .precision import input_precision
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 # --- on the device --------------------------------------------------------------------------------
@@ -141,7 +143,7 @@ def _implicit_gemm(
     row_tile, group = program % tiles[0], (program // tiles[0]).to(tl.int64)
 
     lanes = tl.arange(0, BLOCK_ROWS)
-    first = row_tile.to(tl.int64) * BLOCK_ROWS
+    first = counted(row_tile, rows) * BLOCK_ROWS
     rows_inside = lanes < rows - first
     n, p, q = pixels(first, lanes, plane[0], plane[1])
     h, w = p * step[0] + origin[0], q * step[1] + origin[1]
@@ -236,7 +238,7 @@ TILES = (
     Config(tile(128, 64, 64), 8, 3, archs=(80,), dtypes=HALVES),
     Config(tile(64, 32, 32), 4, 3, dtypes=HALVES),
     Config(tile(128, 128, 16), 8, 3, dtypes=SINGLE),
-    Config(tile(64, 64, 32), 4, 3, dtypes=SINGLE),
+    Config(tile(64, 64, 16), 4, 3, dtypes=SINGLE),
     Config(tile(64, 32, 32), 4, 3, dtypes=SINGLE),
     Config(tile(64, 64, 16), 4, 3, dtypes=DOUBLE),
     Config(tile(32, 32, 16), 4, 3, dtypes=DOUBLE),
@@ -320,7 +322,7 @@ def conv2d_fprop_implicit_gemm(
     g = geometry
     filters = strides(w)
     convolve(
-        x, w, out, g.values, epilogue,
+        x, w, out, ("fprop", g), epilogue,
         (g.K // g.G * filters[0], *filters), g.G, g.C // g.G, g.K // g.G, (g.R, g.S),
         step=g.stride, origin=(-g.pad_top, -g.pad_left), tap=g.dilation,
     )  # fmt: skip
@@ -345,6 +347,8 @@ def convolve(
     the taps; filter_steps are w's strides from group to group, k to k, c to c, r to r, s to s."""
     images, _, height, width = y.shape
     rows = images * height * width
+    layout = units(strides(x), filter_steps, strides(y))
+    key = (*key, layout, word(epilogue))
     tiles, constants = plan(IMPLICIT_GEMM, y.dtype, key, groups, rows, cols, taps, channels)
     residual = None if epilogue is None else epilogue.residual
     deep = constants["BLOCK_DEPTH"]

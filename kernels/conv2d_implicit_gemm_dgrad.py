@@ -33,7 +33,7 @@ def conv2d_dgrad_implicit_gemm(
         return
     k, c, r, s = strides(w)
     convolve(
-        dy, w, out, g.values, epilogue,
+        dy, w, out, ("dgrad", g), epilogue,
         (g.K // g.G * k, c, k, r, s), g.G, g.K // g.G, g.C // g.G, (g.R, g.S),
         step=(1, 1), origin=(g.pad_top, g.pad_left), tap=(-g.dilation_h, -g.dilation_w),
     )  # fmt: skip

@@ -43,7 +43,7 @@ from .conv2d_implicit_gemm import (
 from .launch import launch
 from .numbers import accumulator
 from .precision import input_precision
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 
@@ -261,7 +261,9 @@ def conv2d_wgrad_implicit_gemm(
     if out.size == 0:
         return
     config = WGRAD.choose(
-        out.dtype, g.values, lambda config: _estimated_cycles(config, g, out.dtype)
+        out.dtype,
+        (g, units(strides(x), strides(dy), strides(out))),
+        lambda config: _estimated_cycles(config, g, out.dtype),
     )
     plan = _plan(config, g)
     acc = accumulator(out.dtype)

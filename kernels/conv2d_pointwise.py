@@ -22,7 +22,7 @@ Source     Lin, Chen and Yan 2013, arXiv:1312.4400; split sums: Osama et al. 202
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import triton
@@ -33,12 +33,12 @@ from ..array import Array
 from ..dispatch import Epilogue
 from ..dtypes import accumulation_dtype
 from ..geometry import Conv2dGeometry
-from .epilogue import activation, arguments, finish
+from .epilogue import activation, arguments, finish, word
 from .gemm import GROUP, TILES, has_residual, product, tile_cost, tile_of
 from .launch import launch
 from .numbers import accumulator
 from .precision import input_precision
-from .strided import collapse, offset, strides
+from .strided import collapse, offset, strides, units
 from .tuning import Config, Configurations
 
 PIXELS = Configurations("conv2d_pointwise.pixels", *TILES)
@@ -100,9 +100,10 @@ def multiply_pixels(
         (n, p, q), _pixel(out_steps), _pixel(x_steps, stride), _pixel(residual_steps)
     )
     dtype = x.dtype
+    layout = units(x_steps[1:2], x_pixel, w_steps[1:], out_steps[1:2], out_pixel)
     config = PIXELS.choose(
         dtype,
-        (groups, pixels, cols, depth),
+        ("fprop", groups, pixels, cols, depth, len(sizes), layout, word(epilogue)),
         lambda c: tile_cost(c, dtype, groups, pixels, cols, depth, has_residual(epilogue)),
     )
     rows, columns, step = (config.tiles[f"BLOCK_{name}"] for name in ("ROWS", "COLS", "DEPTH"))
@@ -190,10 +191,11 @@ def conv2d_dgrad_pointwise(
         multiply_pixels(dy, w, (group, c, k), out, g.G, epilogue=epilogue)
         return
     pixels, cols, depth = g.N * g.P * g.Q, g.C // g.G, g.K // g.G
+    layout = units(strides(dy), (k, c), strides(out))
     config = PIXELS.choose(
         dtype,
-        (g.G, pixels, cols, depth),
-        lambda c: tile_cost(c, dtype, g.G, pixels, cols, depth, crowded=True),
+        ("dgrad", g.G, pixels, cols, depth, g.stride, layout, word(epilogue)),
+        lambda c: tile_cost(c, dtype, g.G, pixels, cols, depth, crowded=True, spread=True),
     )
     rows, columns, step = (config.tiles[f"BLOCK_{name}"] for name in ("ROWS", "COLS", "DEPTH"))
     launch(
@@ -271,9 +273,11 @@ class Split(NamedTuple):
     count: int
 
 
-def split(dtype: np.dtype, groups: int, rows: int, cols: int, pixels: int) -> Split:
+def split(
+    dtype: np.dtype, groups: int, rows: int, cols: int, pixels: int, layout: tuple[Any, ...]
+) -> Split:
     """The split of a sum over `pixels` into (groups, rows, cols): two waves of programs or so,
-    each at least eight steps long."""
+    each at least eight steps long. `layout`: how the operands lie, for the tuning key."""
 
     def parts(config: Config) -> Split:
         tile_rows, tile_cols, step = (
@@ -291,7 +295,7 @@ def split(dtype: np.dtype, groups: int, rows: int, cols: int, pixels: int) -> Sp
         summing = 0 if count == 1 else 2000 + groups * rows * cols * count * 8 / (132 * 20)
         return tile_cost(config, dtype, groups * count, rows, cols, part) + summing
 
-    return parts(WGRAD.choose(dtype, (groups, rows, cols, pixels), cost))
+    return parts(WGRAD.choose(dtype, (groups, rows, cols, pixels, *layout), cost))
 
 
 def multiply_channels(
@@ -341,7 +345,8 @@ def conv2d_wgrad_pointwise(
 ) -> None:
     g = geometry
     rows, cols = g.K // g.G, g.C // g.G
-    how = split(x.dtype, g.G, rows, cols, g.N * g.P * g.Q)
+    layout = (g.stride, units(strides(dy), strides(x), strides(out)))
+    how = split(x.dtype, g.G, rows, cols, g.N * g.P * g.Q, layout)
     if how.count == 1:
         multiply_channels(dy, x, out, (0, *_filter_steps(out, g)), g.G, how, g.stride)
         return

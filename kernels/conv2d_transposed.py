@@ -16,7 +16,8 @@ Tiling     as conv2d_implicit_gemm.py; a shuffled tile is stored as BLOCK_ROWS x
            channels
 Traffic    U-Net's 2x2 stride 2 (28x28x1024 -> 512, N=8, bf16): 43 MB and 26 GFLOP, 610 FLOP/byte;
            its last (128x128x128 -> 64): 101 MB and 8.6 GFLOP, 85 FLOP/byte: bandwidth
-Numerics   f32 accumulator (f64: f64), taps in the order (r,s), one rounding at the store
+Numerics   f32 accumulator (f64: f64), taps in the order (r,s), one rounding at the store. Zeros
+           lie outside dy: an infinite or NaN filter makes NaN where it reads them
 Refuses    phases: stride 1, of which it has one. pixel shuffle: filters over the stride, dilation
 Source     phases: Shi et al. 2016, arXiv:1609.07009; pixel shuffle: Shi et al. 2016,
            arXiv:1609.05158
@@ -41,9 +42,10 @@ from .conv2d_implicit_gemm import (
     plan,
     store_pixels,
 )
-from .epilogue import activation, arguments, finish
+from .epilogue import activation, arguments, finish, word
 from .launch import launch
-from .strided import strides
+from .numbers import counted
+from .strided import strides, units
 from .tuning import Configurations
 
 PHASES = Configurations("conv2d_transposed.phases", *TILES)
@@ -136,8 +138,9 @@ def conv2d_dgrad_phases(
     most_taps = triton.cdiv(g.R, axis_h[5]), triton.cdiv(g.S, axis_w[5])
     rows = g.N * triton.cdiv(g.H, g.stride_h) * triton.cdiv(g.W, g.stride_w)
     channels, cols, groups = g.K // g.G, g.C // g.G, g.G * phases[0] * phases[1]
-    tiles, constants = plan(PHASES, out.dtype, g.values, groups, rows, cols, most_taps, channels)
     k, c, r, s = strides(w)
+    key = g, units(strides(dy), strides(w), strides(out)), word(epilogue)
+    tiles, constants = plan(PHASES, out.dtype, key, groups, rows, cols, most_taps, channels)
     residual = None if epilogue is None else epilogue.residual
     deep = constants["BLOCK_DEPTH"]
     reach = g.H + g.pad_top + g.R * g.dilation_h, g.W + g.pad_left + g.S * g.dilation_w
@@ -171,7 +174,7 @@ def _pixel_shuffle(
     row_tile, group = program % tiles[0], (program // tiles[0]).to(tl.int64)
 
     lanes = tl.arange(0, BLOCK_ROWS)
-    first = row_tile.to(tl.int64) * BLOCK_ROWS
+    first = counted(row_tile, rows) * BLOCK_ROWS
     rows_inside = lanes < rows - first
     n, p, q = pixels(first, lanes, blocks[0], blocks[1])
     p, q = p + corner[0], q + corner[1]
@@ -249,10 +252,11 @@ def conv2d_dgrad_pixel_shuffle(
     )
     rows, channels, cols = g.N * blocks[0] * blocks[1], g.K // g.G, g.C // g.G
     columns = cols * g.stride_h * g.stride_w
-    tiles, constants = plan(
-        PIXEL_SHUFFLE, out.dtype, g.values, g.G, rows, columns, (1, 1), channels
-    )  # fmt: skip
     k, c, r, s = strides(w)
+    key = g, units(strides(dy), strides(w), strides(out)), word(epilogue)
+    tiles, constants = plan(
+        PIXEL_SHUFFLE, out.dtype, key, g.G, rows, columns, (1, 1), channels
+    )  # fmt: skip
     residual = None if epilogue is None else epilogue.residual
     deep = constants["BLOCK_DEPTH"]
     padded = g.H + g.pad_top + g.stride_h, g.W + g.pad_left + g.stride_w

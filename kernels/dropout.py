@@ -23,7 +23,7 @@ from ..geometry import DropoutGeometry
 from .functions import narrowed
 from .launch import launch
 from .numbers import accumulator
-from .strided import collapse, index_dtype, offset, strides
+from .strided import collapse, index_dtype, offset, strides, units
 from .tuning import Config, Configurations
 
 
@@ -93,13 +93,15 @@ def dropout_direct(
     sizes, (out_steps, x_steps, mask_steps) = _walk(x, out, geometry)
     cols = sizes[-1]
     rows = out.size // cols if cols else 0
-    config = DIRECT.choose(out.dtype, (rows, cols), lambda c: _time(c, rows, cols))
+    shared = _shared(mask_steps)
+    key_of_row = (rows, cols, len(sizes), shared, units(out_steps, x_steps))
+    config = DIRECT.choose(out.dtype, key_of_row, lambda c: _time(c, rows, cols))
     col_tiles = triton.cdiv(cols, config.tiles["COLS"])
     launch(
         _direct, (triton.cdiv(rows, config.tiles["ROWS"]) * col_tiles,),
         out, x, key, strides(key)[0], *_numbers(geometry), rows, cols, col_tiles, sizes,
         out_steps, x_steps, mask_steps,
-        SHARED=_shared(mask_steps), AXES=len(sizes), ACC=accumulator(x.dtype),
+        SHARED=shared, AXES=len(sizes), ACC=accumulator(x.dtype),
         INDEX=index_dtype(sizes, out_steps, x_steps), **config.tiles, **config.options,
     )  # fmt: skip
 

@@ -31,7 +31,7 @@ from .formulas import FLOATING, INTEGRAL
 from .functions import narrowed
 from .launch import launch
 from .numbers import accumulator
-from .strided import broadcast, collapse, index_dtype, offset, strides
+from .strided import broadcast, collapse, index_dtype, offset, strides, units
 from .tuning import Config, Configurations
 
 
@@ -112,14 +112,16 @@ def elementwise_direct(
     rows = out.size // cols if cols else 0
     # a power keeps a dozen numbers of float64 an element
     itemsize = 32 if "pow" in geometry.op else max(a.itemsize for a in (out, *inputs))
-    config = DIRECT.choose(out.dtype, (rows, cols), lambda c: _time(c, rows, cols, itemsize))
+    spans = tuple(_span(s) for s in steps)
+    kinds = ",".join(a.dtype.name for a in inputs)
+    key = (geometry.op, kinds, rows, cols, len(sizes), ",".join(spans), units(out_steps, *steps))
+    config = DIRECT.choose(out.dtype, key, lambda c: _time(c, rows, cols, itemsize))
     block_rows, block_cols = config.tiles["ROWS"], config.tiles["COLS"]
     col_tiles = triton.cdiv(cols, block_cols)
-    spans = tuple(tl.constexpr(_span(s)) for s in steps)
     launch(
         _direct, (triton.cdiv(rows, block_rows) * col_tiles,),
         out, tuple(inputs), parameters, rows, cols, col_tiles, sizes, out_steps, tuple(steps),
-        FORMULA=formula, SPANS=spans, AXES=len(sizes),
+        FORMULA=formula, SPANS=tuple(map(tl.constexpr, spans)), AXES=len(sizes),
         BOOL=out.dtype == dtypes.bool_, ACC=acc, INDEX=index_dtype(sizes, out_steps, *steps),
         **config.tiles, **config.options,
     )  # fmt: skip

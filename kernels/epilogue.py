@@ -15,7 +15,7 @@ import triton.language as tl
 
 from ..dispatch import Epilogue
 from .activation import activate
-from .strided import strides
+from .strided import strides, units
 
 
 def arguments(epilogue: Epilogue | None) -> tuple[Any, ...]:
@@ -31,6 +31,17 @@ def arguments(epilogue: Epilogue | None) -> tuple[Any, ...]:
 
 def activation(epilogue: Epilogue | None) -> str | None:
     return None if epilogue is None else epilogue.activation
+
+
+def word(epilogue: Epilogue | None) -> str:
+    """What there is of an epilogue, for a tuning key."""
+    if epilogue is None:
+        return "plain"
+    names = "bias", "scale", "shift"
+    given = [n for n, v in zip(names, epilogue[:3], strict=True) if v is not None]
+    if epilogue.residual is not None:
+        given.append(f"residual{units(strides(epilogue.residual))}")
+    return "+".join([*given, epilogue.activation or "linear"])
 
 
 @triton.jit

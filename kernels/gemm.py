@@ -29,11 +29,11 @@ from ..array import Array
 from ..dispatch import Epilogue
 from ..geometry import GemmGeometry
 from . import mode
-from .epilogue import activation, arguments, finish
+from .epilogue import activation, arguments, finish, word
 from .launch import launch
 from .numbers import accumulator
 from .precision import input_precision
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 HALVES = ("float16", "bfloat16")
@@ -57,8 +57,8 @@ TILES = (
     Config(MIDDLE, 4, 4, archs=(90,), dtypes=HALVES),
     Config(MIDDLE, 8, 3, archs=(80,), dtypes=HALVES),
     tile_config(64, 64, 64, 4, 4, *HALVES),
-    tile_config(128, 128, 32, 8, 3, "float32"),
-    tile_config(64, 64, 16, 4, 3, "float32"),
+    tile_config(128, 128, 16, 8, 3, "float32"),
+    tile_config(64, 64, 16, 4, 2, "float32"),
     tile_config(64, 64, 16, 8, 3, "float64"),
     tile_config(32, 32, 16, 4, 3, "float32", "float64"),
     tile_config(32, 32, 32, 4, 3, *HALVES),
@@ -85,14 +85,19 @@ def tile_cost(
     cols: int,
     depth: int,
     crowded: bool = False,
+    spread: bool = False,
 ) -> float:
     """The cycles a batch of (rows x depth) times (depth x cols) takes: the waves of tiles, times
     a tile's multiply-adds or, where that is longer, its traffic with L2. `crowded`: the sums share
-    the registers with more than addresses when they are stored. Rows that are no multiple of eight
-    numbers long are loaded one number at a time, for which a large tile has too few registers."""
+    the registers with more than addresses when they are stored. `spread`: each is stored at several
+    places in turn, for which large tiles lack registers without tensor cores. Rows that are no
+    multiple of eight numbers long are loaded one number at a time, for which a large tile has too
+    few registers."""
     if crowded and config.tiles == LARGE:
         return math.inf
     size = config.tiles["BLOCK_ROWS"] * config.tiles["BLOCK_COLS"]
+    if spread and dtype.itemsize == 4 and size > 64 * 64:
+        return math.inf
     if depth % 8 and dtype.itemsize == 2 and size > 64 * 64:
         return math.inf
     tile_rows, tile_cols, step = (
@@ -189,7 +194,7 @@ def gemm_tiled(
     g, dtype = geometry, a.dtype
     config = TILED.choose(
         dtype,
-        (g.B, g.M, g.N, g.K),
+        (g.B, g.M, g.N, g.K, units(strides(a), strides(b), strides(out)), word(epilogue)),
         lambda c: tile_cost(c, dtype, g.B, g.M, g.N, g.K, has_residual(epilogue)),
     )
     rows, cols, depth = (config.tiles[f"BLOCK_{name}"] for name in ("ROWS", "COLS", "DEPTH"))

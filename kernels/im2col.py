@@ -25,11 +25,11 @@ import triton.language as tl
 from ..array import Array
 from ..dispatch import Epilogue
 from ..geometry import Conv2dGeometry
-from .epilogue import activation, arguments, finish
+from .epilogue import activation, arguments, finish, word
 from .gemm import processors
 from .launch import launch
 from .numbers import accumulator
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 DIRECT = Configurations(
@@ -91,8 +91,9 @@ def unfold(x: Array, columns: Array, g: Conv2dGeometry, channels_first: bool = T
     n, rows, pixels = columns.shape
     steps = strides(columns)
     config = DIRECT.choose(
-        x.dtype, (rows, pixels), lambda c: _cost(c, n, rows, pixels, abs(steps[1]) < abs(steps[2]))
-    )
+        x.dtype, (g, n, channels_first, units(strides(x), steps)),
+        lambda c: _cost(c, n, rows, pixels, abs(steps[1]) < abs(steps[2])),
+    )  # fmt: skip
     row_tiles = triton.cdiv(rows, config.tiles["BLOCK_ROWS"])
     launch(
         _im2col_direct,
@@ -163,7 +164,7 @@ def fold(
     channel_step, tap_step = (g.R * g.S, 1) if channels_first else (1, g.C)
     config = ADJOINT.choose(
         x.dtype,
-        (g.C, g.H * g.W),
+        (g, n, channels_first, columns.dtype.name, units(image, column), word(epilogue)),
         lambda c: _cost(c, n, g.C, g.H * g.W, abs(image[1]) < abs(image[3])),
     )
     row_tiles = triton.cdiv(g.C, config.tiles["BLOCK_ROWS"])

@@ -27,7 +27,7 @@ from ..array import Array
 from ..geometry import LocalResponseNormGeometry
 from .launch import launch
 from .numbers import accumulator
-from .strided import collapse, offset, strides
+from .strided import collapse, offset, strides, units
 from .tuning import Config, Configurations
 
 DIRECT = Configurations(
@@ -226,7 +226,9 @@ def _launch_direct(
         elements = config.tiles["BLOCK_PIXELS"] * config.tiles["BLOCK_CHANNELS"]
         return programs * (elements * max(1.0, 128 / (along * out.itemsize)) + 512)
 
-    config = DIRECT.choose(out.dtype, (g, channels, last), lanes)
+    every = units(strides(out), *map(strides, arrays))
+    key = g, "dgrad" if len(arrays) > 1 else "fprop", pixels, channels, last, every
+    config = DIRECT.choose(out.dtype, key, lanes)
     launch(
         kernel, (_programs(config, pixels, channels),), *arrays, out, *positional,
         SIZE=g.size, PIXEL_AXIS=0 if last else 1, **constants, **config.tiles, **config.options,

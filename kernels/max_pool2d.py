@@ -42,7 +42,7 @@ from .pool2d_windows import (
     visits,
     window,
 )  # fmt: skip
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 FPROP = Configurations(
@@ -125,7 +125,7 @@ def max_pool2d_fprop_direct(
     g, (y, offsets) = geometry, out
     rows, columns = axes(g)
     pixels = g.N * g.P * g.Q
-    config = tile(FPROP, y, pixels, g.C)
+    config = tile(FPROP, y, pixels, g.C, g, units(strides(x), strides(y)))
     in_line = unrolled(g.R, g.S)
     launch(
         _direct_fprop,
@@ -202,7 +202,7 @@ def max_pool2d_dgrad_direct(
     g = geometry
     rows, columns = axes(g)
     pixels = g.N * g.H * g.W
-    config = tile(DGRAD, out, pixels, g.C)
+    config = tile(DGRAD, out, pixels, g.C, g, units(strides(dy), strides(out)))
     row_visits, column_visits = visits(rows, g.adaptive), visits(columns, g.adaptive)
     in_line = unrolled(row_visits, column_visits)
     launch(

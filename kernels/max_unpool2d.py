@@ -29,7 +29,7 @@ from ..geometry import Pool2dGeometry
 from .launch import launch
 from .numbers import offset_type
 from .pool2d_windows import tile
-from .strided import collapse, offset, strides
+from .strided import collapse, offset, strides, units
 from .tuning import Config, Configurations
 
 TILES = Configurations(
@@ -153,7 +153,15 @@ def max_unpool2d_fprop_direct(
         _clear, (triton.cdiv(y.size, block),),
         y, y.size, sizes, y_walk, AXES=len(sizes), BLOCK=block,
     )  # fmt: skip
-    config = tile(TILES, x, g.P * g.Q, g.C, g.N)
+    config = tile(
+        TILES,
+        x,
+        g.P * g.Q,
+        g.C,
+        "scatter",
+        units(strides(x), strides(indices), strides(y)),
+        images=g.N,
+    )
     channels = config.tiles["CHANNELS"]
     tiles, blocks = triton.cdiv(g.P * g.Q, config.tiles["PIXELS"]), triton.cdiv(g.C, channels)
     sizes = (g.P * g.Q, g.C, g.Q, g.W, g.H * g.W)
@@ -203,7 +211,7 @@ def max_unpool2d_dgrad_direct(
     dy: Array, indices: Array, *, out: Array, geometry: Pool2dGeometry, epilogue: None = None
 ) -> None:
     g = geometry
-    config = tile(TILES, out, g.P * g.Q, g.C, g.N)
+    config = tile(TILES, out, g.P * g.Q, g.C, "gather", units(strides(out)), images=g.N)
     tiles = triton.cdiv(g.P * g.Q, config.tiles["PIXELS"])
     launch(
         _gather, (g.N * tiles * triton.cdiv(g.C, config.tiles["CHANNELS"]),),

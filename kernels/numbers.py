@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import triton
 import triton.language as tl
 
 from ..array import Array
@@ -23,6 +24,13 @@ def offset_type(*arrays: Array) -> Any:
     every element, since int64 costs twice the instructions."""
     reach = max((_reach(a) for a in arrays), default=0)
     return tl.int32 if reach < _NARROW else tl.int64
+
+
+@triton.jit
+def counted(i, end):
+    """i in the type that Triton gives `end`, an argument: 64 bits only where counting to there
+    needs them, since a division of 64 bits is a call, around which registers go to memory."""
+    return i + end * 0
 
 
 def _reach(a: Array) -> int:

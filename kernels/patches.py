@@ -20,6 +20,7 @@ import triton
 import triton.language as tl
 
 from ..geometry import Conv2dGeometry
+from .numbers import counted
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,13 @@ def tap(axis, i, a):
 
 
 @triton.jit
-def place(block, step, steps, per_image, columns, BLOCK: tl.constexpr):
-    """(image, row, column) of the patches of one step of a program, the image in 64 bits."""
-    first = block.to(tl.int64) * (steps * BLOCK)  # only here is a division of 64 bits needed
+def place(block, step, steps, per_image, columns, end, BLOCK: tl.constexpr):
+    """(image, row, column) of the patches of one step of a program, the image in 64 bits; all
+    programs together count to `end`."""
+    first = counted(block, end) * (steps * BLOCK)
     i = (first % per_image).to(tl.int32) + step * BLOCK + tl.arange(0, BLOCK)
     rest = i % per_image
-    return first // per_image + i // per_image, rest // columns, rest % columns
+    return (first // per_image).to(tl.int64) + i // per_image, rest // columns, rest % columns
 
 
 def axes_of(geometry: Conv2dGeometry, adjoint: bool) -> tuple[Axis, Axis]:

@@ -61,9 +61,11 @@ def unrolled(*counts: int) -> bool:
     return product <= _UNROLLED
 
 
-def tile(table: Configurations, a: Array, pixels: int, channels: int, images: int = 1) -> Config:
+def tile(
+    table: Configurations, a: Array, pixels: int, channels: int, *words: Any, images: int = 1
+) -> Config:
     """The configuration for tiles of PIXELS x CHANNELS in the order of `a`, an image: those of each
-    of `images` apart."""
+    of `images` apart. `words` are what else the tuning key holds."""
     inner = abs(a.strides[1]) < abs(a.strides[3]) or a.shape[3] == 1
     itemsize = a.itemsize
 
@@ -73,7 +75,7 @@ def tile(table: Configurations, a: Array, pixels: int, channels: int, images: in
         run = itemsize * max(min(columns, channels) if inner else min(rows, pixels), 1)
         return memory_time(tiles, rows * columns * max(1.0, 64 / run))
 
-    return table.choose(a.dtype, (images * pixels, channels, inner), cost)
+    return table.choose(a.dtype, (images * pixels, channels, inner, *words), cost)
 
 
 @triton.jit

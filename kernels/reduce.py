@@ -208,7 +208,7 @@ def _row_major(sizes: Sequence[int]) -> tuple[int, ...]:
     return tuple(_product(sizes[i + 1 :]) for i in range(len(sizes)))
 
 
-def _plan(x: Array, out: Array, axes: Sequence[int], naive: bool) -> _Plan:
+def _plan(x: Array, out: Array, op: str, axes: Sequence[int], naive: bool) -> _Plan:
     left = [i for i in range(x.ndim) if i not in axes]
     steps = strides(x)
     kept, (x_kept, out_steps) = collapse(
@@ -219,7 +219,7 @@ def _plan(x: Array, out: Array, axes: Sequence[int], naive: bool) -> _Plan:
     plan = _Plan(kept, x_kept, out_steps, reduced, x_reduced, places, _NAIVE)
     if naive:
         return plan
-    key = (plan.outputs, reduced, x_reduced[-1], x_kept[-1])
+    key = (op, plan.outputs, len(kept), reduced, x_reduced[-1], x_kept[-1])
     return replace(
         plan, config=DIRECT.choose(x.dtype, key, lambda config: _time(plan, config, x.itemsize))
     )
@@ -305,7 +305,7 @@ def reduce_direct(
     x: Array, *, out: Array, geometry: ReduceGeometry, epilogue: None = None, naive: bool = False
 ) -> None:
     op = geometry.op
-    plan = _plan(x, out, geometry.axes, naive)
+    plan = _plan(x, out, op, geometry.axes, naive)
     count = _product(plan.reduced)
     if not count and op in ("amax", "amin", "argmax", "argmin"):
         raise ValueError("the number of reduced elements: got 0, expected at least 1")

@@ -32,7 +32,7 @@ from ..geometry import Resize2dGeometry
 from ..providers.resize_tables import tables, weight_dtype
 from .launch import launch
 from .numbers import accumulator
-from .strided import strides
+from .strided import strides, units
 from .tuning import Config, Configurations
 
 DIRECT = Configurations(
@@ -168,7 +168,10 @@ def _run(kernel: Any, configurations: Configurations, x: Array, out: Array, *res
         along = config.tiles["BLOCK_CHANNELS" if last else "BLOCK_PIXELS"]
         return programs(config) * (elements * max(1.0, 128 / (along * out.itemsize)) + 512)
 
-    config = configurations.choose(out.dtype, (out.shape, last), lanes)
+    words = [v for v in rest if isinstance(v, int)]
+    words += [v for name, v in constants.items() if name != "ACC"]
+    key = (x.shape, out.shape, last, units(strides(x), strides(out)), *words)
+    config = configurations.choose(out.dtype, key, lanes)
     launch(
         kernel, (programs(config),),
         x, out, strides(x), strides(out), n, channels, height, width, *rest,

@@ -50,7 +50,7 @@ DGRAD = Configurations(
 
 
 def choose(
-    table: Configurations, a: Array, axis: int, rows: int, length: int, passes: float
+    table: Configurations, a: Array, axis: int, rows: int, length: int, passes: float, *words: Any
 ) -> Config:
     """The configuration for `rows` rows of `length` elements along `axis` of `a`; rows longer than
     a block take `passes` times as long."""
@@ -67,7 +67,7 @@ def choose(
         elements = blocks * tile_rows * columns * (1.0 if blocks == 1 else passes)
         return memory_time(triton.cdiv(rows, tile_rows), elements * max(1.0, 64 / run))
 
-    return table.choose(a.dtype, (rows, length, inner), cost)
+    return table.choose(a.dtype, (rows, length, inner, *words), cost)
 
 
 @triton.jit
@@ -130,7 +130,7 @@ def softmax_fprop_direct(
         return
     sizes, (y_steps, x_steps), (y_step, x_step) = _rows(axis, out, x)
     rows = math.prod(sizes)
-    config = choose(FPROP, out, axis, rows, length, 3.0)
+    config = choose(FPROP, out, axis, rows, length, 3.0, geometry.log, len(sizes), x_step, y_step)
     launch(
         _direct_fprop, (triton.cdiv(rows, config.tiles["ROWS"]),),
         x, out, rows, length, sizes, x_steps, y_steps, x_step, y_step,
@@ -196,7 +196,7 @@ def softmax_dgrad_direct(
         return
     sizes, (dx_steps, dy_steps, y_steps), (dx_step, dy_step, y_step) = _rows(axis, out, dy, y)
     rows = math.prod(sizes)
-    config = choose(DGRAD, out, axis, rows, length, 2.0)
+    config = choose(DGRAD, out, axis, rows, length, 2.0, geometry.log, len(sizes), dy_step, dx_step)
     launch(
         _direct_dgrad, (triton.cdiv(rows, config.tiles["ROWS"]),),
         dy, y, out, rows, length, sizes, dy_steps, y_steps, dx_steps, dy_step, y_step, dx_step,

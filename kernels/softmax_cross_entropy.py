@@ -130,7 +130,7 @@ def softmax_cross_entropy_fprop_direct(
         target.shape, _of_rows(logits), strides(target), strides(loss), strides(logsumexp)
     )
     rows = target.size
-    config = choose(FPROP, logits, 1, rows, classes, 1.0)
+    config = choose(FPROP, logits, 1, rows, classes, 1.0, *_words(geometry, class_weight, sizes))
     launch(
         _direct_fprop, (triton.cdiv(rows, config.tiles["ROWS"]),),
         logits, target, class_weight, loss, logsumexp, rows, classes, geometry.ignore_index,
@@ -139,6 +139,13 @@ def softmax_cross_entropy_fprop_direct(
         AXES=len(sizes), SMOOTHED=geometry.label_smoothing != 0, ACC=accumulator(logits.dtype),
         INDEX=offset_type(logits, target, loss, logsumexp), **config.tiles, **config.options,
     )  # fmt: skip
+
+
+def _words(
+    geometry: CrossEntropyGeometry, class_weight: Array | None, sizes: tuple[int, ...]
+) -> tuple[Any, ...]:
+    """What a tuning key holds besides the sizes."""
+    return class_weight is None, geometry.label_smoothing != 0, len(sizes)
 
 
 def _of_rows(a: Array) -> tuple[int, ...]:
@@ -211,7 +218,7 @@ def softmax_cross_entropy_dgrad_direct(
         target.shape, _of_rows(out), _of_rows(logits), strides(dloss), strides(target),
         strides(logsumexp),
     )  # fmt: skip
-    config = choose(DGRAD, out, 1, rows, classes, 1.0)
+    config = choose(DGRAD, out, 1, rows, classes, 1.0, *_words(geometry, class_weight, sizes))
     tiles = triton.cdiv(rows, config.tiles["ROWS"]) * triton.cdiv(classes, config.tiles["COLS"])
     launch(
         _direct_dgrad, (tiles,),

@@ -22,6 +22,13 @@ def strides(a: Array) -> tuple[int, ...]:
     return tuple(step // a.itemsize for step in a.strides)
 
 
+def units(*arrays: Sequence[int]) -> str:
+    """Along which axes each array's neighbours lie side by side, by its strides; "-" for none. A
+    launch is compiled for it, so that a tuning key holds it."""
+    axes = ("".join(str(i) for i, step in enumerate(steps) if step == 1) for steps in arrays)
+    return ",".join(found or "-" for found in axes)
+
+
 def broadcast(a: Array, shape: Sequence[int]) -> tuple[int, ...]:
     """a's strides in elements as an array of `shape`: 0 along the axes it is broadcast over."""
     steps = (0,) * (len(shape) - a.ndim) + strides(a)

@@ -136,7 +136,8 @@ def _named(launches: list[Any], dtype: str, layer: str) -> Iterator[tuple[Shippe
         where = what.kernel.__module__.rpartition(".")[2]
         kernel = f"{where}.{what.kernel.__name__.lstrip('_')}"
         name = f"{kernel} {dtype} {tiles} warps={what.num_warps} stages={what.num_stages}"
-        flags = [f"{key}={value}" for key, value in constants.items() if value in ("True", "False")]
+        given = ("True", "False", "None")  # None: an array that is left out
+        flags = [f"{key}={value}" for key, value in constants.items() if value in given]
         yield Shipped(name, layer, what), f"{kernel} {flags}"
 
 

@@ -72,6 +72,54 @@ def test_every_kernel_of_the_table_has_a_key_that_files_can_hold():
                 assert not math.isinf(one.cost(one.chosen)), one.kernel.name
 
 
+# what a launch is compiled for that follows from sizes: calls of about one size share a row
+OF_SIZES = {"WHOLE", "FLAT", "GRAIN_C", "GRAIN_P", "INDEX", "IMAGES", "LINES", "LINE", "LOG_COLS"}
+OF_SIZES |= {"UNROLLED", "R", "S", "ROW_VISITS", "COLUMN_VISITS", "AXES", "OUTER_AXES", "KEPT"}
+
+
+def _compiled_for(compilation, chosen):
+    """A launch's kernel, its constants but for those of its tile, and what it is not given."""
+    found = [compilation.kernel.__name__]
+    for path, value in sorted(compilation.constexprs.items()):
+        name = compilation.kernel.arg_names[path[0]]
+        if value is None or name.isupper() and name not in (*chosen.tiles, *OF_SIZES):
+            found.append((name, path[1:], str(value)))
+    return tuple(found)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_launches_of_different_code_share_no_row(dtype, monkeypatch):
+    from pycnn import dispatch
+    from pycnn.study.problems import problems
+
+    asked: list = []  # (kernel, dtype, key, configuration, how many launches went before)
+    usual = tuning.Configurations.choose
+
+    def choose(self, dtype, key, cost):
+        config = usual(self, dtype, key, cost)
+        asked.append((self.name, str(dtype), tuning.bucket(self.name, key), config, len(launches)))
+        return config
+
+    monkeypatch.setattr(tuning.Configurations, "choose", choose)
+    entries = [e for e in dispatch.entries() if e.provider == "triton"]
+    codes: dict = {}
+    for layout in (array.channels_last, array.contiguous_format):
+        for problem in problems(2):
+            inputs, out, epilogue = problem.allocate(dtype, layout)
+            operands = tuple(array.describe(a) for a in inputs if a is not None)
+            described = None if epilogue is None else epilogue.describe()
+            for entry in (e for e in entries if e.primitive == problem.primitive):
+                if entry.refuses(problem.geometry, operands, described) is not None:
+                    continue
+                with launch.recording() as launches:
+                    asked.clear()
+                    entry.function(*inputs, out=out, geometry=problem.geometry, epilogue=epilogue)
+                for *key, config, before in asked:  # a launch follows its choice
+                    code = _compiled_for(launches[before], config)
+                    first = codes.setdefault(tuple(key), (code, problem.layer, entry.algorithm))
+                    assert code == first[0], (key, problem.layer, entry.algorithm, first)
+
+
 def test_the_source_is_the_file_and_what_it_imports(folder):
     def edited(name):
         before = tuning_rows.source_hash("made_up")

@@ -19,6 +19,14 @@ MUTANTS = [
     ),
     Mutant(TUNING, " or launch.is_recording()", "", TESTS + "only_recorded"),
     Mutant(TUNING, "class _Local(threading.local):", "class _Local:", TESTS + "another_threads"),
+    Mutant(
+        "kernels/elementwise.py", "key = (geometry.op, kinds,", "key = (kinds,",
+        TESTS + "share_no_row",
+    ),
+    Mutant(
+        "kernels/local_response_norm.py", '"dgrad" if len(arrays) > 1 else "fprop"', "None",
+        TESTS + "share_no_row",
+    ),
     Mutant(ROWS, "        waiting += _imported(texts[name])\n", "", TESTS + "the_source_is"),
     Mutant(
         ROWS, "read(SHIPPED) + ([] if path is None else read(path))",
