@@ -10,6 +10,7 @@ import pycnn
 from pycnn import functional as F
 from pycnn.config import cuda_modules
 from pycnn.kernels import mode
+from pycnn.references import get_reference
 
 _TRITON_RUNS_HERE = mode.why_not() is None and mode.wanted() == mode.INTERPRETED
 PROVIDERS = {
@@ -74,3 +75,23 @@ def test_a_training_step(name: str, provider: str) -> None:
     for a, b in zip(got, expected, strict=True):
         assert a.shape == b.shape
         assert np.linalg.norm(a - b) <= 1e-9 * max(np.linalg.norm(b), 1e-6 * scale)
+
+
+@PROVIDERS["cuda"]
+def test_a_full_size_network_runs_on_the_emulator():
+    """ResNet-18 at 224 x 224, through the tiled convolution: 1.8 billion multiply-adds."""
+    torch = pytest.importorskip("torch")
+    reference = get_reference("resnet18").eval()
+    net = pycnn.models.resnet18().eval()
+    net.load_state_dict(reference.state_dict())
+    x = np.random.default_rng(7).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    with pycnn.using("cuda", "implicit_gemm"), pycnn.trace() as trace, pycnn.no_grad():
+        y = net(pycnn.from_numpy(x)).numpy()
+    assert {r.provider for r in trace.records} <= {"cuda", "array"}
+    convolutions = [r for r in trace.records if r.primitive == "conv2d_fprop"]
+    assert len(convolutions) == 20
+    assert {r.algorithm for r in convolutions} == {"implicit_gemm"}
+    with torch.no_grad():
+        theirs = reference(torch.from_numpy(x)).numpy()
+        exact = reference.double()(torch.from_numpy(x).double()).numpy()
+    assert np.linalg.norm(y - exact) <= 4 * np.linalg.norm(theirs - exact)
