@@ -151,7 +151,7 @@ def test_using_names_what_it_does_not_know(monkeypatch):
         raise AssertionError("not reached")
     with pytest.raises(ValueError, match="algorithm: got 'magic', expected 'auto' or one of"):
         F.conv2d(X, W, algorithm="magic")
-    monkeypatch.setattr(dispatch.providers, "status", lambda name: (False, "it is not there"))
+    monkeypatch.setattr(providers, "status", lambda name: (False, "it is not there"))
     with (
         pytest.raises(RuntimeError, match="provider 'cuda' cannot be used: it is not there"),
         pycnn.using("cuda"),
@@ -191,7 +191,7 @@ def test_environment_chooses_a_provider():
     )
     assert run("reference").returncode == 0
     assert "PYCNN_PROVIDER: got 'cudnn'" in run("cudnn").stderr
-    assert "NoKernel" in run("cuda").stderr
+    assert run("cuda").returncode == 0, "emulated"
 
 
 def test_explain_names_the_chosen_and_every_reason(table):
