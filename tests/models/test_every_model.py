@@ -6,6 +6,7 @@ One model of each family, the first registered, is tested in `make test`; all of
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,3 +157,14 @@ def test_full_size_networks_equal_the_reference(name):
     entry = model_entry(name)
     net, reference = get_model(name), get_reference(name)
     compare_torch(net, reference, images(entry, 2 if entry.size < 100 else 1, entry.size)).check()
+
+
+def test_the_page_of_models_is_up_to_date():
+    """docs/models/README.md holds what `python -m pycnn models --markdown` prints."""
+    from click.testing import CliRunner
+
+    from pycnn.cli import main
+
+    page = Path(__file__).parents[2] / "docs" / "models" / "README.md"
+    table = page.read_text().split("<!-- table: models -->")[1].split("<!-- end -->")[0].strip()
+    assert table == CliRunner().invoke(main, ["models", "--markdown"]).output.strip()
