@@ -67,7 +67,7 @@ void launch_parts(void (*kernel)(CopyParts<Part, Most>), const std::vector<Copy>
 template <class Unit>
 void copy_rows(const std::vector<Copy>& copies, int64_t bytes) {
     constexpr int64_t unit = sizeof(Unit);
-    launch_parts(concat_rows_kernel<Unit>, copies, [&](CopyRows& part, const Copy& c) {
+    const auto add = [&](CopyRows& part, const Copy& c) {
         const Walk<2>& w = c.walk;
         if (w.axes == 2) {
             part.to_pitch = w.steps[0][0] * bytes / unit;
@@ -76,15 +76,20 @@ void copy_rows(const std::vector<Copy>& copies, int64_t bytes) {
         part.count = w.count * bytes / unit;
         part.run = Division(w.sizes[w.axes - 1] * bytes / unit);
         return part.count;
-    });
+    };
+    copies.size() <= kFewRows ? launch_parts(concat_rows_kernel<Unit, kFewRows>, copies, add)
+                              : launch_parts(concat_rows_kernel<Unit, kMostRows>, copies, add);
 }
 
 template <class Unit>
 void copy_strided(const std::vector<Copy>& copies) {
-    launch_parts(concat_strided_kernel<Unit>, copies, [&](CopyStrided& part, const Copy& c) {
+    const auto add = [](CopyStrided& part, const Copy& c) {
         part.walk = c.walk;
         return c.walk.count;
-    });
+    };
+    copies.size() <= kFewStrided
+        ? launch_parts(concat_strided_kernel<Unit, kFewStrided>, copies, add)
+        : launch_parts(concat_strided_kernel<Unit, kMostStrided>, copies, add);
 }
 
 void copy_all(const std::vector<Copy>& copies, int64_t bytes) {

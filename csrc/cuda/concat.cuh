@@ -47,10 +47,10 @@ struct CopyParts {
     int count;
     Part parts[Most];
 };
-constexpr int kMostRows = 56, kMostStrided = 10;
-using CopyManyRows = CopyParts<CopyRows, kMostRows>;
-using CopyManyStrided = CopyParts<CopyStrided, kMostStrided>;
-static_assert(sizeof(CopyManyRows) <= 4096 && sizeof(CopyManyStrided) <= 4096,
+constexpr int kMostRows = 56, kMostStrided = 10;  // in a launch
+constexpr int kFewRows = 8, kFewStrided = 3;      // in one whose parameters are fewer to pass
+static_assert(sizeof(CopyParts<CopyRows, kMostRows>) <= 4096 &&
+                  sizeof(CopyParts<CopyStrided, kMostStrided>) <= 4096,
               "a launch's parameters");
 
 // The part that this block belongs to: the last that begins at it or before.
@@ -67,8 +67,8 @@ __device__ __forceinline__ const Part& part_of(const CopyParts<Part, Most>& p) {
     return p.parts[low];
 }
 
-template <class Unit>
-__global__ void __launch_bounds__(kCopyThreads) concat_rows_kernel(CopyManyRows p) {
+template <class Unit, int Most>
+__global__ void __launch_bounds__(kCopyThreads) concat_rows_kernel(CopyParts<CopyRows, Most> p) {
     const CopyRows& part = part_of(p);
     const auto* from = static_cast<const Unit*>(part.from);
     auto* to = static_cast<Unit*>(part.to);
@@ -90,8 +90,9 @@ __global__ void __launch_bounds__(kCopyThreads) concat_rows_kernel(CopyManyRows 
         if (first + i * kCopyThreads < part.count) to[places[i]] = units[i];
 }
 
-template <class Unit>
-__global__ void __launch_bounds__(kCopyThreads) concat_strided_kernel(CopyManyStrided p) {
+template <class Unit, int Most>
+__global__ void __launch_bounds__(kCopyThreads)
+    concat_strided_kernel(CopyParts<CopyStrided, Most> p) {
     const CopyStrided& part = part_of(p);
     const auto* from = static_cast<const Unit*>(part.from);
     auto* to = static_cast<Unit*>(part.to);
