@@ -2,6 +2,7 @@
 // thread side by side, and behind them threads for the pixels.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "common/array.h"
@@ -52,13 +53,18 @@ struct ChannelBlocks {
     }
 };
 
-// For threads with `N` channels each. Channels lie side by side where `last`, else a block has one.
+// For threads with `N` channels each. Channels lie side by side where `last`; else a block has one,
+// or several where one has too few items for its threads.
 inline ChannelBlocks channel_blocks(int64_t channels, int N, bool last, int64_t images,
                                     int64_t per_image, int most_lanes) {
     ChannelBlocks b{};
     b.channels = static_cast<int>(channels);
     const int64_t threads = (channels + N - 1) / N;
     while (last && (1 << b.lanes_log2) < threads && (1 << b.lanes_log2) < most_lanes)
+        ++b.lanes_log2;
+    // where the items are few, lanes that would have none take further channels
+    while (!last && (1 << b.lanes_log2) < std::min<int64_t>(threads, most_lanes) &&
+           (kChannelThreads >> (b.lanes_log2 + 1)) >= images * per_image)
         ++b.lanes_log2;
     b.width = N << b.lanes_log2;
     b.count = static_cast<int>((channels + b.width - 1) / b.width);

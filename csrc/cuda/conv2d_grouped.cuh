@@ -106,7 +106,8 @@ struct Grouped {
 
 // V channels of the source and of the output at a time: 4, or 1.
 template <class T, int V>
-__global__ void __launch_bounds__(kChannelThreads) conv2d_grouped_kernel(Grouped<T> p) {
+__global__ void __launch_bounds__(kChannelThreads, sizeof(T) == 8 ? 3 : 4)
+    conv2d_grouped_kernel(Grouped<T> p) {
     using A = Accumulation<T>;
     constexpr int kOutputs = kGroupedStrip;
     const ChannelBlocks& b = p.blocks;
