@@ -13,7 +13,7 @@ SOFTMAX = "csrc/cuda/softmax.cuh"
 LOSS = "csrc/cuda/softmax_cross_entropy.cuh"
 
 MUTANTS = [
-    Mutant(SUMS, "m2[c] += q - s * moved", "m2[c] += q", "batch_norm_stats-odd_planes"),
+    Mutant(SUMS, "m2[c] += q - s * moved", "m2[c] += q", "batch_norm_stats-blocks_of"),
     Mutant(SUMS, "both = count * weight", "both = weight", "batch_norm_stats-odd_planes"),
     Mutant(SUMS, "const int64_t left = p.pixels - slab * p.each;", "const int64_t left = p.each;",
            "batch_norm_stats-more_than_a_block"),
