@@ -32,11 +32,22 @@ def _words(block, key, key_step):
     """The four words of the counter (block, offset) under the key: uint32, of block's shape."""
     seed, start = tl.load(key), tl.load(key + key_step)
     zero = block * 0
-    return tl.philox_impl(
-        (block & 0xFFFFFFFF).to(tl.uint32), (block >> 32).to(tl.uint32),
-        (zero + (start & 0xFFFFFFFF)).to(tl.uint32), (zero + (start >> 32)).to(tl.uint32),
-        (zero + (seed & 0xFFFFFFFF)).to(tl.uint32), (zero + (seed >> 32)).to(tl.uint32), 10,
-    )  # fmt: skip
+    a = (block & 0xFFFFFFFF).to(tl.uint32)
+    b = (block >> 32).to(tl.uint32)
+    c = (zero + (start & 0xFFFFFFFF)).to(tl.uint32)
+    d = (zero + (start >> 32)).to(tl.uint32)
+    low = (zero + (seed & 0xFFFFFFFF)).to(tl.uint32)
+    high = (zero + (seed >> 32)).to(tl.uint32)
+    even = tl.full(low.shape, 0xD2511F53, tl.uint32)
+    odd = tl.full(low.shape, 0xCD9E8D57, tl.uint32)
+    low_step = tl.full(low.shape, 0x9E3779B9, tl.uint32)
+    high_step = tl.full(low.shape, 0xBB67AE85, tl.uint32)
+    for _ in tl.static_range(10):
+        from_a, from_c = tl.umulhi(even, a), tl.umulhi(odd, c)
+        b, d, a, c = odd * c, even * a, from_c ^ b ^ low, from_a ^ d ^ high
+        low += low_step
+        high += high_step
+    return a, b, c, d
 
 
 @triton.jit
