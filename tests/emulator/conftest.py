@@ -20,7 +20,8 @@ HERE = Path(__file__).parent
 CSRC = ROOT / "csrc"
 COMPILER = os.environ.get("CXX", "c++")
 # what CMakeLists.txt builds pycnn._emulated of and with, beside its kernels
-ENGINE = ["emulator/engine", "emulator/shared_arrays", "cpu/memory", "cpu/parallel", "cpu/threads"]
+ENGINE = ["emulator/engine", "emulator/shared_arrays"]
+HOST = ["cpu/memory", "cpu/parallel", "cpu/threads"]  # no kernel's: the same for every build
 FLAGS = [
     "-std=c++17", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden", f"-I{CSRC}",
     "-DPYCNN_CUDA", "-DPYCNN_EMULATED",
@@ -35,10 +36,10 @@ BUILDS = {
 }  # fmt: skip
 
 
-def _compile(source: Path, target: Path, build: str) -> None:
+def _compile(source: Path, target: Path, build: str, host: list[Path]) -> None:
     """A program, or a library where the target's name says so."""
     flags = [*FLAGS, *BUILDS[build]]
-    objects = []
+    objects = list(host)
     for name in ENGINE:
         objects.append(target.with_suffix(f".{Path(name).name}.o"))
         plain = ["-fno-sanitize=all"] if name == "emulator/engine" else []
@@ -66,13 +67,25 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], P
     folder = folder / "emulator"
     folder.mkdir(exist_ok=True)
 
-    def get(source: str, build: str) -> Path:
-        target = folder / f"{Path(source).stem}-{build}{'.so' if source == 'machine.cu' else ''}"
+    def once(target: Path, make: Callable[[], None]) -> Path:
         with (folder / f"{target.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not target.exists():
-                _compile(HERE / source, target, build)
+                make()
         return target
+
+    def host(name: str) -> Path:
+        target = folder / f"{Path(name).name}.o"
+        return once(
+            target,
+            lambda: _run([COMPILER, *FLAGS, "-O1", "-c", f"{CSRC / name}.cpp", "-o", str(target)]),
+        )
+
+    def get(source: str, build: str) -> Path:
+        target = folder / f"{Path(source).stem}-{build}{'.so' if source == 'machine.cu' else ''}"
+        return once(
+            target, lambda: _compile(HERE / source, target, build, [host(name) for name in HOST])
+        )
 
     return get
 

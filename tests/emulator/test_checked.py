@@ -11,6 +11,8 @@ import pytest
 from ..sanitize import SANITIZERS, library
 from .conftest import lines
 
+pytestmark = pytest.mark.timeout(600)  # the first of each build compiles it
+
 LINES = lines("checked.cu")
 NONE, FIRST, SECOND, WARP, COPY, BLOCKS, STATIC, DYNAMIC, HEAP = range(9)
 # a fault -> the two lines of the race

@@ -8,6 +8,8 @@ import pytest
 
 from .conftest import HERE, lines
 
+pytestmark = pytest.mark.timeout(600)  # the first of each build compiles it
+
 LINES = lines("machine.cu")
 FAULTS = {
     "returned": (

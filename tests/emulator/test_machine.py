@@ -10,6 +10,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.timeout(600)  # the first of each build compiles it
+
 WARP = 32
 FULL = 0xFFFFFFFF
 
