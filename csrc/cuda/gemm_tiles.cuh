@@ -333,9 +333,13 @@ struct Simt {
     }
 };
 
+// Blocks of a processor between which the registers are shared: places in an image take more.
+template <class Tile, class P>
+constexpr int kBlocksOf = P::Left::kImage ? 1 : Tile::kBlocks;
+
 // A product by an engine.
 template <class Engine, class Tile, class P>
-__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) product_kernel(P p) {
+__global__ void __launch_bounds__(Tile::kThreads, (kBlocksOf<Tile, P>)) product_kernel(P p) {
     Engine::template tile<Tile>(p, tile_place(p, blockIdx.x));
 }
 

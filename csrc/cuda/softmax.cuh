@@ -284,7 +284,8 @@ __global__ void __launch_bounds__(kRowThreads) softmax_columns_dgrad_kernel(Soft
     A sum[N]{};
     if (own.inside) {
         locate(p.rows.walk, own.rows, at);
-        for_groups<N == 1 ? 2 * kGradientLoads : kGradientLoads>(
+        constexpr bool narrow = N == 1 && sizeof(A) == 4;  // more of them fit the registers
+        for_groups<narrow ? 2 * kGradientLoads : kGradientLoads>(
             int64_t{own.row}, p.rows.length, int64_t{p.rows.down}, [&](auto many, int64_t c) {
                 constexpr int Many = decltype(many)::value;
                 V dy[Many], y[Many];

@@ -62,8 +62,9 @@ def faults(rows: Rows, budgets: Rows) -> list[str]:
         if "error" in row:
             found.append(f"{name}: does not compile:\n{row['error']}")
             continue
-        # a naive rung divides 64-bit numbers by calls, which take stack
-        if row["spills"] and "naive" not in name:
+        # a naive rung divides 64-bit numbers by calls, which take stack; CUDA's own sine and cosine
+        # reduce a large argument through a table on it
+        if row["spills"] and "naive" not in name and "Periodic" not in name:
             found.append(f"{name}: spills {row['spills']} (stack and local memory)")
         for instructions in map(CLAIMS.__getitem__, claims(name)):
             if not set(instructions) & set(row["uses"]):
