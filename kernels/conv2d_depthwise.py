@@ -24,6 +24,7 @@ for each output the first tap that meets it, and steps to the others.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -359,8 +360,11 @@ def _patching(config: Config, h: Axis, w: Axis, shape: tuple[int, ...], groups: 
     return _Patching(h, w, rows, columns, channel_blocks, steps, slices, slices * steps * block)
 
 
-def _time(config: Config, p: _Patching, groups: int, last: bool, itemsize: int) -> float:
-    """An estimate, in loads of a lane: waves of programs, each with its start and its steps."""
+def _time(
+    config: Config, p: _Patching, groups: int, last: bool, itemsize: int, crowded: bool = False
+) -> float:
+    """An estimate, in loads of a lane: waves of programs, each with its start and its steps.
+    `crowded`: a residual is added, for which sums that fill half the registers leave none."""
     block = config.tiles["BLOCK_PATCHES"], config.tiles["BLOCK_CHANNELS"]
     run = itemsize * block[1 if last else 0]  # bytes that lie side by side
     patch = p.h.patch * p.w.patch
@@ -370,6 +374,8 @@ def _time(config: Config, p: _Patching, groups: int, last: bool, itemsize: int) 
     # sums and filters have to fit in the 255 registers of a thread
     each = max(1, block[0] * block[1] // (32 * config.num_warps))
     held = each * (p.h.taps * p.w.taps + patch) * max(1, itemsize // 4)
+    if crowded and each * patch * max(1, itemsize // 4) > 48:
+        return math.inf
     if held > 160:
         work *= held / 40
     programs = p.slices * p.channel_blocks * groups
@@ -410,7 +416,10 @@ def _run(
         return
     config = PATCHES.choose(
         out.dtype, key,
-        lambda c: _time(c, _patching(c, h, q, out.shape, 1), 1, last, out.itemsize),
+        lambda c: _time(
+            c, _patching(c, h, q, out.shape, 1), 1, last, out.itemsize,
+            ending.has_residual(epilogue),
+        ),
     )  # fmt: skip
     p = _patching(config, h, q, out.shape, 1)
     tiles = {name: config.tiles[name] for name in ("BLOCK_PATCHES", "BLOCK_CHANNELS")}

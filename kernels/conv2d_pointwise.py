@@ -33,8 +33,8 @@ from ..array import Array
 from ..dispatch import Epilogue
 from ..dtypes import accumulation_dtype
 from ..geometry import Conv2dGeometry
-from .epilogue import activation, arguments, finish, word
-from .gemm import GROUP, TILES, has_residual, product, tile_cost, tile_of
+from .epilogue import activation, arguments, finish, has_residual, word
+from .gemm import GROUP, TILES, product, tile_cost, tile_of
 from .launch import launch
 from .numbers import accumulator
 from .precision import input_precision

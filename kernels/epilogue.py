@@ -33,6 +33,10 @@ def activation(epilogue: Epilogue | None) -> str | None:
     return None if epilogue is None else epilogue.activation
 
 
+def has_residual(epilogue: Epilogue | None) -> bool:
+    return epilogue is not None and epilogue.residual is not None
+
+
 def word(epilogue: Epilogue | None) -> str:
     """What there is of an epilogue, for a tuning key."""
     if epilogue is None:

@@ -29,7 +29,7 @@ from ..array import Array
 from ..dispatch import Epilogue
 from ..geometry import GemmGeometry
 from . import mode
-from .epilogue import activation, arguments, finish, word
+from .epilogue import activation, arguments, finish, has_residual, word
 from .launch import launch
 from .numbers import accumulator
 from .precision import input_precision
@@ -111,10 +111,6 @@ def tile_cost(
     arithmetic = tile_rows * tile_cols * steps * step / rate
     traffic = (tile_rows + tile_cols) * steps * step * dtype.itemsize / _L2_RATE
     return triton.cdiv(tiles, processors()) * (_FIXED + max(arithmetic, traffic))
-
-
-def has_residual(epilogue: Epilogue | None) -> bool:
-    return epilogue is not None and epilogue.residual is not None
 
 
 # --- tiled ----------------------------------------------------------------------------------------
