@@ -142,6 +142,7 @@ GEOMETRIES = {
 }
 
 LARGE = {
+    "dilated, whole blocks": geometry((1, 32, 7, 9), (17, 32, 3, 3), 1, (2, 3), (2, 3)),
     # edges of blocks of pixels, tails of channel vectors, pairs of rows
     "depthwise 3x3 tails": geometry((2, 37, 9, 13), (37, 1, 3, 3), 1, 1, groups=37),
     "depthwise 3x3 stride 2 tails": geometry((2, 33, 12, 19), (33, 1, 3, 3), 2, 1, groups=33),
