@@ -172,6 +172,10 @@ LARGE = {
         (1, 64, 8, 10), (64, 32, 2, 3), (3, 1), (1, 0, 2, 1), (1, 2), groups=2
     ),
     "16 per group, whole blocks": geometry((2, 48, 5, 14), (48, 16, 3, 3), 1, 1, groups=3),
+    "4 per group, 16 together": geometry((2, 48, 7, 11), (48, 4, 3, 3), 1, 1, groups=12),
+    "8 per group, 16 together": geometry(
+        (1, 80, 9, 13), (80, 8, 3, 3), 2, (2, 1), (1, 2), groups=10
+    ),
     "32 per group, two bands": geometry((2, 64, 19, 28), (64, 32, 3, 3), 1, 1, groups=2),
     "16 per group 5x4": geometry((1, 32, 7, 14), (32, 16, 5, 4), 1, (2, 1, 1, 2), groups=2),
     "32 per group stride 2": geometry((1, 64, 9, 27), (64, 32, 3, 3), 2, 1, groups=2),
