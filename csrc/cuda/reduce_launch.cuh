@@ -239,7 +239,7 @@ void reduce_in_double(const ReduceCall& call, const ReducePlan& plan) {
         call.op == Reduction::var || call.op == Reduction::std || call.op == Reduction::logsumexp;
     Workspace<double> center(centered ? plan.outputs : 0);
     ReducePass first{center.data(), DType::f64, true};
-    pass.center = center.data();
+    pass.center = centered ? center.data() : nullptr;
     switch (call.op) {
         case Reduction::mean:
             pass.finish = Finish::quotient;
@@ -256,7 +256,7 @@ void reduce_in_double(const ReduceCall& call, const ReducePlan& plan) {
         case Reduction::logsumexp:
             first.finish = Finish::finite;
             run_pass<V, Extreme<true>::Of<V>>(plan, first);
-            return run_pass<V, Exponentials<V>>(plan, pass);
+            return run_pass<V, SumOfExponentials<V>>(plan, pass);
         case Reduction::norm: return run_pass<V, Squares<V>>(plan, pass);
         case Reduction::norm1: return run_pass<V, Sizes<V>>(plan, pass);
         default: pass.number = call.correction; return run_pass<V, PowersOf<V>>(plan, pass);

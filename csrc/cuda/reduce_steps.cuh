@@ -157,7 +157,7 @@ struct Deviations : Sum<double> {
 };
 
 template <class V>
-struct Exponentials : Sum<double> {
+struct SumOfExponentials : Sum<double> {
     __device__ static Acc add(Acc acc, V x, int64_t, const With& with) {
         return acc + static_cast<double>(exp(x - static_cast<V>(with.center)));
     }
