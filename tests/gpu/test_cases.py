@@ -99,10 +99,5 @@ def test_cuda_and_triton_agree(case: Case, request: pytest.FixtureRequest) -> No
             answers.append(next((o.outputs for o in outcomes if o is not None), None))
         if None in answers:
             continue  # one of them refuses this case
-        for i, (ours, theirs) in enumerate(zip(*answers, strict=True)):
-            if case.exact or ours.dtype.kind != "f":
-                line = harness.mismatch(ours, theirs)
-            else:
-                ratio = harness.error_ratio(ours, theirs, 2 * problem.bounds[i])
-                line = None if ratio <= 1 else f"they are {ratio:.3g} times too far apart"
-            assert line is None, f"{dtype} output {i}: {line}\n{harness.reproducer(request)}"
+        line = harness.disagreement(case, problem, *answers)
+        assert line is None, f"{dtype} {line}\n{harness.reproducer(request)}"

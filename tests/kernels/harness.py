@@ -506,6 +506,19 @@ def mismatch(got: np.ndarray, want: np.ndarray, allowed: float = 0.0) -> str | N
     return f"{int(wrong.sum())} of {got.size} differ, first at {at}: {first}"
 
 
+def disagreement(case: Case, problem: Problem, ours: Any, theirs: Any) -> str | None:
+    """Where two kernels' outputs differ: by a bit on integers, else by more than both may err."""
+    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        if case.exact or a.dtype.kind != "f":
+            line = mismatch(a, b)
+        else:
+            ratio = error_ratio(a, b, 2 * problem.bounds[i])
+            line = None if ratio <= 1 else f"they are {ratio:.3g} times too far apart"
+        if line is not None:
+            return f"output {i}: {line}"
+    return None
+
+
 def parameters(
     cases: list[Case],
     wanted: Callable[[Case], bool] = lambda case: True,

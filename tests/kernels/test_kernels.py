@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pycnn import array
+from pycnn import array, dispatch
 
 from . import harness
 from .cases import CASES
@@ -133,3 +133,38 @@ def test_repeats(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureR
             assert np.array_equal(a, b, equal_nan=True), (
                 f"two runs differ\n{harness.reproducer(request)}"
             )
+
+
+def _first_outcome(case: Case, provider: str, problem: harness.Problem) -> harness.Outcome | None:
+    """What the provider's usual kernel makes of a problem; None if all of them refuse it."""
+    for entry in dispatch.entries(case.primitive):
+        if entry.provider == provider and entry.algorithm != "naive":
+            try:
+                return harness.execute(case, Kernel(entry), problem)
+            except pytest.skip.Exception:
+                continue
+    return None
+
+
+def _both_providers() -> list:
+    """Every case, in float32 and a half; one in eight of the small ones is not slow."""
+    params = []
+    for i, case in enumerate(CASES):
+        for dtype in dict.fromkeys((case.dtypes[0], *case.dtypes[-1:])):
+            short = not case.slow and not case.large and dtype == case.dtypes[0] and i % 8 == 0
+            marks = [] if short else [pytest.mark.slow]
+            params.append(pytest.param(case, dtype, id=f"{case}-{dtype}", marks=marks))
+    return params
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("case, dtype", _both_providers())
+def test_cuda_and_triton_agree(case: Case, dtype: str, request: pytest.FixtureRequest) -> None:
+    """The emulated kernels beside the interpreted ones, without PyTorch's answers."""
+    draw = harness.integer_problem if case.exact else harness.real_problem
+    problem = draw(case, dtype)
+    ours, theirs = (_first_outcome(case, provider, problem) for provider in ("cuda", "triton"))
+    if ours is None or theirs is None:
+        pytest.skip("one of them refuses this case")
+    line = harness.disagreement(case, problem, ours.outputs, theirs.outputs)
+    assert line is None, f"{line}\n{harness.reproducer(request)}"
