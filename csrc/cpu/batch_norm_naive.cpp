@@ -7,7 +7,7 @@
 // Numerics   Welford's running update in accumulation dtype; sums in the order n, then the rest
 // Refuses    nothing
 // Source     Welford 1962, "Note on a method for calculating corrected sums of squares and
-// products"
+//            products"
 #include "cpu/batch_norm_layout.h"
 #include "cpu/epilogue.h"
 #include "cpu/parallel.h"

@@ -2,9 +2,8 @@
 //
 // Computes   stats and reduce of cpu/batch_norm.h
 // Arrays     any strides: rows of channels (channels-last) or planes (contiguous) are read in
-// place,
-//            anything else through a dense copy in the walk of x; rows of few channels are folded
-//            into rows of whole vectors
+//            place, anything else through a dense copy in the walk of x; rows of few channels are
+//            folded into rows of whole vectors
 // Threads    slabs of rows, and groups of channels where rows are few; planes: channels, each cut
 //            where there are fewer than threads
 // Tiling     blocks of up to 8 vectors of channels by 64 rows: two accumulators and the pivot of

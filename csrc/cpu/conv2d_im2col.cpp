@@ -1,8 +1,7 @@
 // Convolution as a matrix product with the image's patches as columns: the general way.
 //
 // Computes   fprop y_n = w * columns(x_n), dgrad dx_n = the adjoint's columns w^T * dy_n summed
-// into
-//            the image, wgrad dw = sum_n dy_n * columns(x_n)^T; for each group its own
+//            into the image, wgrad dw = sum_n dy_n * columns(x_n)^T; for each group its own
 // Arrays     dense contiguous (N,C,H,W); others and the halves go through dense float copies
 // Threads    blocks of columns side by side where there are enough, else the products' own; dgrad a
 //            task per image and group, wgrad per group

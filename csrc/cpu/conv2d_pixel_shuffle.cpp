@@ -2,8 +2,7 @@
 // one tap at most, as in a U-Net's 2x2 transposed convolution with stride 2.
 //
 // Computes   dx[n, c, p*stride_h + r, q*stride_w + s] = sum_k dy[n,k,p,q] * w[k,c,r,s], and zero
-// (its
-//            epilogue) where no tap reaches
+//            (its epilogue) where no tap reaches
 // Arrays     dx channels-last, its pixels written where they belong by a product (N*P*Q, K) x
 //            (K, R*S*C), or one for each filter row; dy any strides; w and any other dx through
 //            copies

@@ -78,8 +78,7 @@ struct Tile {
           q(index % g.tiles_across() * kOutputs) {}
 };
 
-// --- the 36 matrices
-// -----------------------------------------------------------------------------
+// --- the 36 matrices -----------------------------------------------------------------------------
 
 // V: matrix i holds (tiles, C), in blocks of kDepth columns.
 struct Inputs {
@@ -119,8 +118,7 @@ struct Sums {
     float* at(int64_t i, int64_t panel) const { return data + i * matrix + panel * tiles * kPanel; }
 };
 
-// --- transforms
-// ----------------------------------------------------------------------------------
+// --- transforms ----------------------------------------------------------------------------------
 
 // Tile `index` of the input, as row `row` of V. `zeros` holds one for every channel.
 void transform_input(const Problem& g, int64_t index, const Inputs& v, int64_t row,
@@ -289,8 +287,7 @@ void transform_output(const Problem& g, int64_t index, const float* m, int64_t m
             activate(g.y + corner + (i * g.Q + j) * g.K, n, g.epilogue.activation);
 }
 
-// --- products
-// ------------------------------------------------------------------------------------
+// --- products ------------------------------------------------------------------------------------
 
 // m (Rows, Columns vectors) = or += v (Rows, depth) u (depth, Columns vectors), depth <= kDepth.
 template <int Rows, int Columns>
@@ -355,8 +352,7 @@ void multiply_panel(const float* v, int64_t tiles, const float* u, int64_t width
     }
 }
 
-// --- the two orders
-// ------------------------------------------------------------------------------
+// --- the two orders ------------------------------------------------------------------------------
 
 // Filters first: then each block of tiles passes all of them.
 void by_tiles(const Problem& g, const float* zeros, int64_t tasks) {

@@ -6,18 +6,16 @@
 //            one otherwise that input is copied first
 // Threads    ranges of blocks; no result depends on them
 // Tiling     blocks of kBlock elements: the innermost axes in out's order of strides, and a piece
-// of
-//            the next. An operand that is dense over a block in the type computed in is used where
-//            it lies, any other is brought into a workspace in L1, and kept there for the next
-//            block if that reads the same elements (a bias along channels-last channels). One dense
-//            axis in all operands is one range without blocks.
+//            of the next. An operand that is dense over a block in the type computed in is used
+//            where it lies, any other is brought into a workspace in L1, and kept there for the
+//            next block if that reads the same elements (a bias along channels-last channels). One
+//            dense axis in all operands is one range without blocks.
 // Traffic    every input read once, out written once
 // Numerics   one rounding, at the store of a half
 // Refuses    an op without integer form is computed in double; bitwise ops of floating point
 #include "primitives/elementwise.h"
 
 #include <algorithm>
-#include <initializer_list>
 
 #include "common/checks.h"
 #include "cpu/blocks.h"
@@ -26,23 +24,13 @@
 #include "cpu/memory.h"
 #include "cpu/parallel.h"
 #include "cpu/threads.h"
+#include "primitives/elementwise_call.h"
 
 namespace pycnn::PYCNN_ISA {
 namespace {
 
 constexpr int64_t kBlock = 1024;
 constexpr int kMostOperands = kMostInputs + 1;  // out is the last
-
-// The parameters an activation has where the caller gives none or fewer.
-struct Defaults {
-    const char* op;
-    std::initializer_list<double> values;
-};
-const Defaults kDefaults[] = {
-    {"hardtanh", {-1, 1}},        {"hardtanh_dgrad", {-1, 1}}, {"leaky_relu", {0.01}},
-    {"leaky_relu_dgrad", {0.01}}, {"elu", {1, 1, 1}},          {"elu_dgrad", {1, 1, 1}},
-    {"softplus", {1, 20}},        {"softplus_dgrad", {1, 20}},
-};
 
 struct Operand {
     char* data;
@@ -259,83 +247,25 @@ void run(const Loop& loop, const Chosen<T>& op) {
 
 // --- which row -----------------------------------------------------------------------------------
 
-// An integer as an element of a dtype would hold it.
-int64_t wrapped(int64_t value, DType dtype) {
-    switch (dtype) {
-        case DType::i32: return static_cast<int32_t>(value);
-        case DType::i16: return static_cast<int16_t>(value);
-        case DType::i8: return static_cast<int8_t>(value);
-        case DType::u8: return static_cast<uint8_t>(value);
-        case DType::boolean: return value != 0;
-        default: return value;
-    }
-}
-
-const Row* find(const OpTable& table, const std::string& name, int arrays, int parameters) {
-    const auto rows = table.rows.find(name);
-    if (rows == table.rows.end()) return nullptr;
-    for (const Row& row : rows->second)
-        if (row.arrays == arrays && row.parameters == parameters) return &row;
-    return nullptr;
-}
-
 // False if the table has no such row.
 template <class T>
-bool try_run(const OpTable& table, const ElementwiseCall& call, DType dtype) {
-    const char* name = call.op.c_str();
-    if (call.op == "pow_scalar" && call.parameters == 1) {
-        if (call.parameter[0].real == 2) name = "square";
-        if (call.parameter[0].real == 0.5 && !std::is_integral_v<T>) name = "sqrt";
-    }
-    if (dtype == DType::boolean && call.op == "bitwise_not") name = "logical_not";
-    const bool special = name != call.op;
-    Chosen<T> op{};
-    int parameters = special ? 0 : call.parameters;
-    for (int i = 0; i < parameters; ++i) {
-        if constexpr (std::is_integral_v<T>)
-            op.parameters[i] = wrapped(call.parameter[i].integer, dtype);
-        else
-            op.parameters[i] = static_cast<T>(call.parameter[i].real);
-    }
-    const Row* row = find(table, name, call.inputs, parameters);
-    if (row == nullptr && !special) {
-        for (const Defaults& d : kDefaults) {
-            if (call.op != d.op) continue;
-            for (; parameters < static_cast<int>(d.values.size()); ++parameters)
-                op.parameters[parameters] = static_cast<T>(d.values.begin()[parameters]);
-        }
-        row = find(table, name, call.inputs, parameters);
-    }
+bool try_run(const OpTable& table, ElementwiseCall call, DType integer) {
+    const auto find = [&](const ElementwiseCall& c) -> const Row* {
+        const auto rows = table.rows.find(c.op);
+        if (rows == table.rows.end()) return nullptr;
+        for (const Row& row : rows->second)
+            if (row.arrays == c.inputs && row.parameters == c.parameters) return &row;
+        return nullptr;
+    };
+    const Row* row = row_of(call, std::is_integral_v<T>, integer, find);
     if (row == nullptr) return false;
-    op.row = *row;
-    run<T>(loop_of(call), op);
-    return true;
-}
-
-// The bytes from the first to behind the last element.
-struct Extent {
-    uintptr_t begin, end;
-};
-Extent extent_of(const ArrayView& a) {
-    Extent e{reinterpret_cast<uintptr_t>(a.data), reinterpret_cast<uintptr_t>(a.data)};
-    const int64_t bytes = info(a.dtype).bytes;
-    for (int i = 0; i < a.ndim; ++i) {
-        const auto reach =
-            static_cast<uintptr_t>(std::abs(a.strides[i]) * (a.shape[i] - 1) * bytes);
-        if (a.strides[i] < 0)
-            e.begin -= reach;
-        else
-            e.end += reach;
+    Chosen<T> op{*row, {}};
+    for (int i = 0; i < call.parameters; ++i) {
+        const Number& number = call.parameter[i];
+        op.parameters[i] =
+            std::is_integral_v<T> ? static_cast<T>(number.integer) : static_cast<T>(number.real);
     }
-    e.end += static_cast<uintptr_t>(bytes);
-    return e;
-}
-
-bool same_elements(const ArrayView& a, const ArrayView& b) {
-    if (a.data != b.data || a.dtype != b.dtype || a.ndim != b.ndim) return false;
-    for (int i = 0; i < a.ndim; ++i)
-        if (a.shape[i] != b.shape[i] || (a.shape[i] != 1 && a.strides[i] != b.strides[i]))
-            return false;
+    run<T>(loop_of(call), op);
     return true;
 }
 
@@ -345,13 +275,11 @@ void elementwise(const ElementwiseCall& given) {
     if (given.out.numel() == 0) return;
     ElementwiseCall call = given;
     Buffer<char> copies[kMostInputs];
-    const Extent written = extent_of(call.out);
     bool single = false, wide = false;
     DType integer = call.input[0].dtype;
     for (int k = 0; k < call.inputs; ++k) {
         ArrayView& a = call.input[k];
-        const Extent read = extent_of(a);
-        if (read.begin < written.end && written.begin < read.end && !same_elements(a, call.out)) {
+        if (overwritten(a, call.out)) {
             copies[k] = Buffer<char>(a.numel() * info(a.dtype).bytes);
             const ArrayView dense = dense_view(copies[k].data(), a.dtype, a, Layout::contiguous);
             copy(a, dense);
@@ -363,14 +291,10 @@ void elementwise(const ElementwiseCall& given) {
     }
     bool done = false;
     if (!single) done = try_run<int64_t>(integer_ops(), call, integer);
-    if (single && !wide) done = try_run<float>(float_ops(), call, DType::f32);
-    if (!done && (wide || !single)) done = try_run<double>(double_ops(), call, DType::f64);
+    if (single && !wide) done = try_run<float>(float_ops(), call, integer);
+    if (!done && (wide || !single)) done = try_run<double>(double_ops(), call, integer);
     if (done) return;
-    throw TypeError(refusal("the op",
-                            "'" + call.op + "' of " + std::to_string(call.inputs) + " arrays of " +
-                                info(call.input[0].dtype).name + " and " +
-                                std::to_string(call.parameters) + " parameters",
-                            "the forms of pycnn.providers.reference.elementwise.OPS"));
+    throw no_such_form(call);
 }
 
 std::vector<std::string> elementwise_ops() {

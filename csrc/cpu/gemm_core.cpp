@@ -2,8 +2,7 @@
 //
 // Computes   Gemm<T> of cpu/gemm_core.h
 // Arrays     a and b with any axes; a panel of b is two vectors of columns, packed term by term; a
-// is
-//            read in place where its rows or its columns are dense
+//            is read in place where its rows or its columns are dense
 // Threads    tasks are blocks of rows and of columns of c; a deep product of a small c is cut along
 //            its terms, into partial sums that are added in order
 // Tiling     registers 14 rows x 2 vectors (6 x 2 of 16 registers); 384 terms of 14 rows of a stay
@@ -11,9 +10,8 @@
 // Traffic    14*32 multiply-adds for 46 loads: the FMA units are the limit. With few rows b is read
 //            once and not packed: 2*M FLOP per element, memory is
 // Numerics   one accumulator per element and 384 terms, their sums added in order; with few rows
-// and
-//            dense columns of b, one per lane. Which of these depends on the sizes and the number
-//            of threads alone
+//            and dense columns of b, one per lane. Which of these depends on the sizes and the
+//            number of threads alone
 // Refuses    nothing
 // Source     Goto and van de Geijn 2008, doi:10.1145/1356052.1356053
 #include "cpu/gemm_core.h"

@@ -10,8 +10,7 @@
 // Traffic    dx written once (contiguous: from cache twice); dy and its 1-byte offsets read from
 //            memory once. Large channels-last outputs are written past the caches
 // Numerics   in accumulation dtype, channels-last in the order of the taps, contiguous in that of
-// the
-//            outputs; rounded once. An offset that names no pixel goes nowhere
+//            the outputs; rounded once. An offset that names no pixel goes nowhere
 // Refuses    nothing: channels-last windows far larger than the image go to naive
 #include "cpu/copy.h"
 #include "cpu/parallel.h"

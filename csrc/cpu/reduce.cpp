@@ -3,11 +3,9 @@
 // Computes   out = op of x over the reduced axes; what each op is: reduced_to() at the end
 // Arrays     any dtypes and strides
 // Threads    groups of outputs; where these are few, the largest reduced axis is cut into parts,
-// whose
-//            accumulators are merged in order. The cut depends on the number of threads.
+//            whose accumulators are merged in order. The cut depends on the number of threads.
 // Tiling     Axes in x's order of strides, neighbours joined. If the innermost is reduced, its row
-// is
-//            added into kChains vectors per output; if it is kept, rows of kColumns outputs are
+//            is added into kChains vectors per output; if it is kept, rows of kColumns outputs are
 //            added to each other, several at once where they are short and lie side by side.
 // Traffic    x read once per pass; var, std, logsumexp, argmax and argmin take two. float32 from
 //            memory: bandwidth
@@ -81,8 +79,7 @@ Plan plan_of(const ReduceCall& call) {
             order[at] = order[at - 1];
         order[at] = i;
     }
-    // joined only where no axis of the other kind lies between: reduced (H, W) around kept C stay
-    // two
+    // joined only where no axis of the other kind lies between: reduced H and W around kept C are two
     for (int k = 0; k < axes; ++k) {
         const int i = order[k];
         const Axis axis{x.shape[i], x.strides[i], place[i]};

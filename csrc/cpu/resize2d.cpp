@@ -3,9 +3,9 @@
 // Computes   cpu/resize2d.h: every mode, and the gradients, which are other tables
 // Arrays     contiguous or channels-last, others are copied; halves are widened as they are read
 // Threads    blocks of rows of the output, per image (channels-last: and block of channels) or
-// plane Tiling     rows resampled along the width wait in a ring of workspaces until no output row
-// needs
-//            them. Channels-last with 2 x 2 taps at most: no workspace, four loads per vector.
+//            plane
+// Tiling     rows resampled along the width wait in a ring of workspaces until no output row
+//            needs them. Channels-last with 2 x 2 taps at most: no workspace, four loads a vector.
 //            One tap without weights (nearest): elements are copied as they are stored
 // Traffic    x read once from memory, y written once; the ring lives in the second-level cache
 // Numerics   in accumulation dtype, the taps of a table in its order, rounded once; what is no tap
@@ -61,8 +61,7 @@ int64_t rows_per_task(int64_t images, int64_t P) {
     return (P + wanted - 1) / wanted;
 }
 
-// --- nearest
-// --------------------------------------------------------------------------------------
+// --- nearest -------------------------------------------------------------------------------------
 
 // Elements of `bytes` bytes.
 void copy_pixels(const ResizeAxis& h, const ResizeAxis& w, const Sizes& g, int64_t bytes,
@@ -97,8 +96,7 @@ void copy_pixels(const ResizeAxis& h, const ResizeAxis& w, const Sizes& g, int64
     });
 }
 
-// --- two taps per axis at most, channels-last
-// -----------------------------------------------------
+// --- two taps per axis at most, channels-last ----------------------------------------------------
 
 // U vectors of channels of output (p, q), the last of n channels; `x` is the image.
 template <class T, int U>
@@ -172,8 +170,7 @@ void blend_channels(const Axis<Accumulation<T>>& h, const Axis<Accumulation<T>>&
     });
 }
 
-// --- any taps
-// -------------------------------------------------------------------------------------
+// --- any taps ------------------------------------------------------------------------------------
 
 // One row along the width: channels [first, first + channels) of Q pixels.
 template <class T>

@@ -216,8 +216,7 @@ PYCNN_INLINE auto store(H* to, Vec<float> v, int n)
     std::memcpy(static_cast<void*>(to), all, static_cast<size_t>(n) * sizeof(H));
 }
 
-// --- arithmetic
-// -----------------------------------------------------------------------------------
+// --- arithmetic ----------------------------------------------------------------------------------
 
 // a * b + c, rounded once where the instruction set can (twice in the baseline).
 template <class T>

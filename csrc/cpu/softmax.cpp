@@ -6,11 +6,9 @@
 // Threads    ranges of rows, or of vectors of columns
 // Tiling     a row where the axis is innermost, else some vectors of columns, copied into L1
 // Traffic    every operand comes from memory once; a row is read again from L1 for each of its
-// three
-//            passes: maximum, sum, store
+//            three passes: maximum, sum, store
 // Numerics   halves in float32, rounded once; sums in accumulation dtype, carried into float64
-// every
-//            256 vectors. NaN, an infinite maximum and nothing but -inf give NaN
+//            every 256 vectors. NaN, an infinite maximum and nothing but -inf give NaN
 // Refuses    nothing
 // Source     Blanchard, Higham, Higham 2021, "Accurately computing the log-sum-exp and softmax
 //            functions", IMA J. Numer. Anal. 41

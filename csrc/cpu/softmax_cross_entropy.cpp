@@ -8,8 +8,7 @@
 //            vector holds
 // Traffic    logits come from memory once; probabilities are never stored
 // Numerics   halves in float32; differences are taken from the maximum; a target is used as an
-// index
-//            only where it lies in [0, C)
+//            index only where it lies in [0, C)
 // Refuses    nothing
 #include "primitives/softmax_cross_entropy.h"
 

@@ -368,18 +368,8 @@ __global__ void __launch_bounds__(kPoolThreads)
             }
         }
     T* dx = p.dx + at.n * p.dx_steps.n + c * p.dx_steps.c;
-    const int top = a * STRIDE - p.rows.pad, left = b * STRIDE - p.columns.pad;
-#pragma unroll
-    for (int r = 0; r < STRIDE; ++r)
-#pragma unroll
-        for (int s = 0; s < STRIDE; ++s) {
-            const int h = top + r, w = left + s;
-            if (h < 0 || h >= p.rows.size || w < 0 || w >= p.columns.size) continue;
-            Vector<T, V> out;
-#pragma unroll
-            for (int v = 0; v < V; ++v) out.v[v] = convert<T>(sums[r][s][v]);
-            store_vector(dx + (h * p.dx_steps.h + w * p.dx_steps.w), out);
-        }
+    store_pixels(dx, p.dx_steps, p.rows, p.columns, a * STRIDE - p.rows.pad,
+                 b * STRIDE - p.columns.pad, sums);
 }
 
 template <class T, int V>
@@ -414,8 +404,8 @@ __global__ void __launch_bounds__(kPoolThreads)
 
 template <class T>
 struct NaiveAvgPool2d {
-    Elements<T> pixels;  // fprop: x, dgrad: dx
-    Elements<T> outputs;
+    ImageElements<T> pixels;  // fprop: x, dgrad: dx
+    ImageElements<T> outputs;
     int64_t count, C;
     PoolAxis<int64_t> rows, columns;
     DivisorOverride override;

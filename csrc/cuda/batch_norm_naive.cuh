@@ -9,7 +9,7 @@
 // Numerics   f32, or f64 for f64; Welford's running update; sums in the order n, then the rest
 // Refuses    nothing
 // Source     Welford 1962, "Note on a method for calculating corrected sums of squares and
-// products"
+//            products"
 #pragma once
 
 #include "cuda/activation.cuh"

@@ -9,14 +9,12 @@
 // Grid       (channel tiles * slabs of pixels,), all on axis 0; see batch_norm_walk.cuh. More than
 //            one slab leaves its parts in a workspace (2, slabs, C) for a second launch
 // Tiling     256 threads, a vector of channels or pixels each; sums stay in registers for a slab
-// and
-//            are folded pair by pair through shared memory: 17 KiB for 16 bytes of halves. The
+//            and are folded pair by pair through shared memory: 17 KiB for 16 bytes of halves. The
 //            second launch takes 8 channels by 32 slabs a block
 // Traffic    stats reads b bytes an element, reduce 2 b; ResNet-50's (32,256,56,56) in f16: 51 and
 //            103 MB, 4 FLOP an element: bandwidth. Four loads of 16 bytes of a thread are under way
 // Numerics   in f32, or f64 for f64. A thread keeps a mean and m2; a group of its elements enters
-// by
-//            its deviations from that mean, the first group by those from its first element, so
+//            by its deviations from that mean, the first group by those from its first element, so
 //            that what cancels is never larger than m2 of the group. Threads are merged by Chan's
 //            formula and slabs in f64. The order follows from shapes and strides alone
 // Refuses    nothing
@@ -207,8 +205,7 @@ __global__ void __launch_bounds__(kNormThreads) batch_norm_reduce_kernel(NormRed
     }
 }
 
-// --- the second launch
-// ----------------------------------------------------------------------------
+// --- the second launch ---------------------------------------------------------------------------
 
 constexpr int kMergeChannels = 8, kMergeSlabs = kNormThreads / kMergeChannels;
 

@@ -103,8 +103,7 @@ __device__ __forceinline__ A normalised(A deviation, A scale, A shift) {
     return deviation * scale + shift;
 }
 
-// --- on the host
-// ----------------------------------------------------------------------------------
+// --- on the host ---------------------------------------------------------------------------------
 
 // How vectors lie: along the channels, along the pixels, or not at all.
 enum class NormVectorsLie { channels, pixels, nowhere };

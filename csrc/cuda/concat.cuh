@@ -3,9 +3,8 @@
 // Computes   concat: whole = the parts one after the other along the axis; split: the parts = whole
 //            cut there
 // Arrays     any dtype and strides. Parts that are rows of elements side by side, in the whole as
-// in
-//            themselves, move in the widest units, 16 bytes at most, that every row and pitch is a
-//            multiple of; others element by element
+//            in themselves, move in the widest units, 16 bytes at most, that every row and pitch is
+//            a multiple of; others element by element
 // Grid       x: blocks of 256 threads, those of part 0 first; a block finds its part by bisection
 //            among the parts' first blocks. 56 parts of rows fit in a launch's parameters, or 10 of
 //            any strides; more take more launches

@@ -6,7 +6,9 @@
 // taps, at places of the source that are constant distances apart: a phase.
 #pragma once
 
+#include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "common/params.h"
 #include "cuda/division.cuh"
@@ -36,7 +38,7 @@ struct Meeting {
 };
 
 template <class Int>
-__device__ __forceinline__ Meeting<Int> meeting(const ConvAxis<Int>& axis, Int output) {
+__host__ __device__ __forceinline__ Meeting<Int> meeting(const ConvAxis<Int>& axis, Int output) {
     if (!axis.adjoint) return {axis.taps, 0, 1, output * axis.stride - axis.before, axis.dilation};
     const Int at = output + axis.before;
     Int first = 0, taps = 0;

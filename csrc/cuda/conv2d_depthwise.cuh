@@ -1,7 +1,7 @@
 // Depthwise convolution: every filter sees one channel of x; M = K/C filters per channel.
 //
 // Computes   fprop  y[n,k,p,q] = sum_{r,s} x[n, k/M, p*Sh - top + r*Dh, q*Sw - left + s*Dw]
-// w[k,0,r,s]
+//                                                * w[k,0,r,s]
 //            dgrad  dx[n,c,h,w], its adjoint in x; both end in an epilogue
 // Arrays     x, dx (N,C,H,W)  w (K,1,R,S)  y, dy (N,K,P,Q); f16/bf16/f32/f64; any strides.
 //            Channels-last arrays whose pixels begin on multiples of 16 (or 4) bytes take vectors

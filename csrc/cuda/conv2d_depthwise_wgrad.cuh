@@ -1,8 +1,7 @@
 // The gradient of a depthwise convolution's filters.
 //
 // Computes   dw[k,0,r,s] = sum_{n,p,q} x[n, k/M, p*Sh - top + r*Dh, q*Sw - left + s*Dw]
-// dy[n,k,p,q],
-//            M = K/C
+//                                               * dy[n,k,p,q], M = K/C
 // Arrays     x (N,C,H,W)  dy (N,K,P,Q)  dw (K,1,R,S); f16/bf16/f32/f64; any strides. Vectors of
 //            channels where x and dy allow them, as in conv2d_depthwise.cuh
 // Grid       x: slices of the pixels * groups of taps * blocks of channels, channels fastest
@@ -12,9 +11,8 @@
 //            adds them through shared memory to one row of partial sums
 // Traffic    x and dy read, RSC written, 2 RS FLOPs a pixel: bandwidth
 // Numerics   sums in f32 (f64 in itself): a thread's in order, then the threads of a block in
-// order,
-//            then the slices (partial_sums.cuh): deterministic. In a strip what padding covers
-//            counts as 0
+//            order, then the slices (partial_sums.cuh): deterministic. In a strip what padding
+//            covers counts as 0
 // Refuses    groups of more than one channel; images of 2^29 rows or columns, padded
 // Source     Chollet 2017, arXiv:1610.02357
 #pragma once

@@ -9,8 +9,7 @@
 // Grid       fprop, dgrad: x: blocks of pixels * blocks of channels, channels fastest; 128 threads
 //            wgrad: slices of the pixels * groups of taps * blocks of weights
 // Tiling     fprop, dgrad: a block's filters lie in shared memory, its threads walk over strips of
-// 4
-//            outputs by 4 channels: 64 products for 4 loads of the source and 4 of filters.
+//            4 outputs by 4 channels: 64 products for 4 loads of the source and 4 of filters.
 //            wgrad: a thread has 4 x 4 weights of 3 taps: 48 products for 4 loads
 // Traffic    x read, y written, w from the caches; ResNeXt-50's 56x56x128 in 32 groups, bf16: 18
 //            FLOP/byte. Without tensor cores (conv2d_grouped_tensor_core.cuh) the products are the

@@ -8,13 +8,11 @@
 //            conv2d_implicit_gemm.cuh
 // Tiling     theirs
 // Traffic    the columns are written and read, 2 b N C R S P Q bytes beside what an implicit
-// product
-//            moves. VGG's 56x56 256 -> 256 3x3, N=32, bf16: 925 MB of columns, 103 MB of images.
-//            fprop and dgrad make them for some images at a time, kColumnsBytes or fewer
+//            product moves. VGG's 56x56 256 -> 256 3x3, N=32, bf16: 925 MB of columns, 103 MB of
+//            images. fprop and dgrad make them for some images at a time, kColumnsBytes or fewer
 // Numerics   those of the products: f32 sums (f64 for f64), one rounding at the store. The columns
-// of
-//            dx are f32 (f64 for f64), so that they are not rounded on the way: halves are widened
-//            for their product
+//            of dx are f32 (f64 for f64), so that they are not rounded on the way: halves are
+//            widened for their product
 // Refuses    what conv2d_implicit_gemm.cuh does
 // Source     Chellapilla, Puri and Simard 2006, High Performance Convolutional Neural Networks for
 //            Document Processing; Chetlur et al. 2014, arXiv:1410.0759

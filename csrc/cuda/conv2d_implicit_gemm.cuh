@@ -23,10 +23,10 @@
 #pragma once
 
 #include <algorithm>
-#include <numeric>
 #include <vector>
 
 #include "common/params.h"
+#include "cuda/conv2d_axis.cuh"
 #include "cuda/gemm_launch.cuh"
 
 namespace pycnn::cuda {
@@ -89,8 +89,7 @@ void set_output(Out& out, const ArrayView& to, const EpilogueView& epilogue, int
     out.batch_channels = out.channels = channels;
 }
 
-// --- filters with their channels side by side
-// -----------------------------------------------------
+// --- filters with their channels side by side ----------------------------------------------------
 
 constexpr int kPackThreads = 256;
 
@@ -139,8 +138,7 @@ class Filters {
     Workspace<T> copy_;
 };
 
-// --- fprop
-// ----------------------------------------------------------------------------------------
+// --- fprop ---------------------------------------------------------------------------------------
 
 template <class T>
 using FpropProduct =
@@ -181,43 +179,24 @@ void set_fprop_out(FpropProduct<T>& p, const Conv2dParams& g, const ArrayView& y
     p.batches = static_cast<int>(g.G);
 }
 
-// --- dgrad
-// ----------------------------------------------------------------------------------------
+// --- dgrad ---------------------------------------------------------------------------------------
 
 template <class T>
 using DgradProduct =
     Product<Operand<T, Pixels, Taps>, Operand<T, EvenAxis, Plain>, Output<T, Plain, EvenAxis>>;
 
-// What the pixels first, first + stride, ... of one axis of dx meet: every hop-th tap from
-// first_tap on, the first of them at `origin` of dy for the first pixel, the next `back` before.
+// What the pixels first, first + stride, ... of one axis of dx meet (conv2d_axis.cuh): every
+// tap_step-th tap from first_tap on, the first of them at `origin` of dy for the first pixel.
 struct Phase {
     int first, count, taps, first_tap, origin;
 };
 
-// One axis: `size` of dx, `taps` of the filter.
-struct PhaseAxis {
-    int64_t size, taps, stride, before, dilation, common, hop, back;
-
-    PhaseAxis(int64_t size_, int64_t taps_, int64_t stride_, int64_t before_, int64_t dilation_)
-        : size(size_), taps(taps_), stride(stride_), before(before_), dilation(dilation_) {
-        common = std::gcd(stride, dilation);
-        hop = stride / common;
-        back = taps > 1 ? dilation / common : 0;
-    }
-    int64_t phases() const { return std::min(stride, size); }
-    Phase phase(int64_t first) const {
-        Phase p{static_cast<int>(first), static_cast<int>((size - first - 1) / stride + 1), 0, 0,
-                0};
-        for (int64_t r = 0; r < std::min(hop, taps); ++r)
-            if ((first + before - r * dilation) % stride == 0) {
-                p.first_tap = static_cast<int>(r);
-                p.taps = static_cast<int>((taps - r - 1) / hop + 1);
-                p.origin = static_cast<int>((first + before - r * dilation) / stride);
-                break;
-            }
-        return p;
-    }
-};
+inline Phase phase_of(const ConvAxis<int64_t>& axis, int64_t first) {
+    const Meeting<int64_t> m = meeting(axis, first);
+    return {static_cast<int>(first), static_cast<int>(outputs_of(axis, first)),
+            static_cast<int>(m.taps), static_cast<int>(m.taps == 0 ? 0 : m.first_tap),
+            static_cast<int>(m.first_row)};
+}
 
 // How far a phase of an axis moves the pointers: what one tap of w and one row of dy, dx and the
 // residual are.
@@ -281,11 +260,15 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) phases_kernel(PhasedDgrad<T
 template <class T>
 PhasedDgrad<T> phased_dgrad(const Conv2dParams& g, const ArrayView& gradient, const Tensor4<T>& w,
                             const ArrayView& to, const EpilogueView& epilogue,
-                            const PhaseAxis& down, const PhaseAxis& across) {
+                            const ConvAxis<int64_t>& down, const ConvAxis<int64_t>& across) {
     const Tensor4<T> dy(gradient), dx(to);
     const int64_t C = g.C / g.G, K = g.K / g.G;
-    const auto most = [](const PhaseAxis& a) {
-        return std::pair((a.size - 1) / a.stride + 1, (a.taps - 1) / a.hop + 1);
+    const auto most = [](const ConvAxis<int64_t>& a) {
+        return std::pair(outputs_of(a, int64_t{0}), (a.taps - 1) / a.tap_step + 1);
+    };
+    // rows of dy from a tap of a phase to the next
+    const auto back = [](const ConvAxis<int64_t>& a) {
+        return a.taps > 1 ? a.dilation / a.common : 0;
     };
     const auto [rows, taps_h] = most(down);
     const auto [cols, taps_w] = most(across);
@@ -295,13 +278,14 @@ PhasedDgrad<T> phased_dgrad(const Conv2dParams& g, const ArrayView& gradient, co
     p.left.batch_step = g.G > 1 ? K * dy.c : 0;
     p.left.line = digits<Pixels>(g.N, rows, cols, dy.n, dy.h, dy.w);
     p.left.line.set_coordinates(1, 1, 0, 0);
-    p.left.depth = digits<Taps>(taps_h, taps_w, K, -down.back * dy.h, -across.back * dy.w, dy.c);
-    p.left.depth.set_coordinates(-down.back, -across.back, 0, 0);
+    p.left.depth = digits<Taps>(taps_h, taps_w, K, -back(down) * dy.h, -back(across) * dy.w, dy.c);
+    p.left.depth.set_coordinates(-back(down), -back(across), 0, 0);
     p.left.height = static_cast<int>(g.P), p.left.width = static_cast<int>(g.Q);
     p.right.data = w.data;
     p.right.batch_step = g.G > 1 ? K * w.n : 0;
     p.right.line = EvenAxis::of(C, w.c);
-    p.right.depth = digits<Plain>(taps_h, taps_w, K, down.hop * w.h, across.hop * w.w, w.n);
+    p.right.depth =
+        digits<Plain>(taps_h, taps_w, K, down.tap_step * w.h, across.tap_step * w.w, w.n);
     set_output<T>(
         p.out, to, epilogue, C,
         [&, r = rows, c = cols](const Tensor4<T>& t) {
@@ -332,13 +316,15 @@ DgradProduct<T> only_phase(const PhasedDgrad<T>& all, const Phase& i, const Phas
 
 // Launches every phase on an engine.
 template <class Engine, class T>
-void launch_phases(PhasedDgrad<T> all, const PhaseAxis& down, const PhaseAxis& across) {
+void launch_phases(PhasedDgrad<T> all, const ConvAxis<int64_t>& down,
+                   const ConvAxis<int64_t>& across) {
     using P = DgradProduct<T>;
-    const int64_t phases = down.phases() * across.phases();
-    if (phases == 1) return launch_on<Engine>(only_phase(all, down.phase(0), across.phase(0)));
-    const auto most_taps_first = [](const PhaseAxis& axis) {
+    const int64_t phases = down.phases * across.phases;
+    if (phases == 1)
+        return launch_on<Engine>(only_phase(all, phase_of(down, 0), phase_of(across, 0)));
+    const auto most_taps_first = [](const ConvAxis<int64_t>& axis) {
         std::vector<Phase> list;
-        for (int64_t i = 0; i < axis.phases(); ++i) list.push_back(axis.phase(i));
+        for (int64_t i = 0; i < axis.phases; ++i) list.push_back(phase_of(axis, i));
         std::stable_sort(list.begin(), list.end(),
                          [](const Phase& a, const Phase& b) { return a.taps > b.taps; });
         return list;
@@ -375,8 +361,7 @@ void launch_phases(PhasedDgrad<T> all, const PhaseAxis& down, const PhaseAxis& a
         });
 }
 
-// --- wgrad
-// ----------------------------------------------------------------------------------------
+// --- wgrad ---------------------------------------------------------------------------------------
 
 template <class T>
 using WgradProduct =

@@ -7,8 +7,7 @@ namespace pycnn::cuda {
 void conv2d_dgrad_implicit_gemm(const Conv2dParams& g, const ArrayView& dy, const ArrayView& w,
                                 const ArrayView& dx, const EpilogueView& epilogue) {
     check_countable(g);
-    const PhaseAxis down(g.H, g.R, g.stride_h, g.top, g.dilation_h);
-    const PhaseAxis across(g.W, g.S, g.stride_w, g.left, g.dilation_w);
+    const auto down = rows_axis<int64_t>(g, true), across = columns_axis<int64_t>(g, true);
     with_float_dtype(dx.dtype, [&](auto t) {
         using T = decltype(t);
         auto all = phased_dgrad<T>(g, dy, Tensor4<T>(w), dx, epilogue, down, across);

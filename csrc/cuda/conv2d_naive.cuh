@@ -2,9 +2,8 @@
 //
 // Computes   fprop  y[n,k,p,q] = sum_{r,s,c} x[n, c, p*Sh - top + r*Dh, q*Sw - left + s*Dw]
 //                                                * w[k,c,r,s], then the epilogue
-//            dgrad  dx[n,c,h,w] = sum_{r,s,k} dy[n, k, (h + top - r*Dh) / Sh, (w + left - s*Dw) /
-//            Sw]
-//                                                * w[k,c,r,s] where both divide, then the epilogue
+//            dgrad  dx[n,c,h,w] = sum_{r,s,k} dy[n,k,p,q] * w[k,c,r,s] where p = (h + top - r*Dh)
+//                   / Sh and q = (w + left - s*Dw) / Sw are whole, then the epilogue
 //            wgrad  dw[k,c,r,s] = sum_{p,q,n} dy[n,k,p,q]
 //                                                * x[n, c, p*Sh - top + r*Dh, q*Sw - left + s*Dw]
 //            k and c within one group
@@ -13,7 +12,9 @@
 // Tiling     none: every thread reads both factors of every product itself
 // Traffic    2 reads for 2 FLOPs: 0.5 FLOP/byte in bf16 as asked of the caches
 // Numerics   f32 accumulator (f64: f64), terms in the order written above; one rounding at the
-// store Refuses    nothing Source     LeCun et al. 1989, doi:10.1162/neco.1989.1.4.541
+//            store
+// Refuses    nothing
+// Source     LeCun et al. 1989, doi:10.1162/neco.1989.1.4.541
 #pragma once
 
 #include "common/params.h"

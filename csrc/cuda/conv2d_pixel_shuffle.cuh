@@ -2,9 +2,8 @@
 // one tap at most, as in a U-Net's 2x2 transposed convolution with stride 2.
 //
 // Computes   dx[n, c, p*Sh - top + r, q*Sw - left + s] = sum_k dy[n,k,p,q] * w[k,c,r,s], and zero
-// (its
-//            epilogue) where no tap reaches: one product [N*P*Q, K] x [K, R*S*C/G] per group, whose
-//            every element is a pixel of its own
+//            (its epilogue) where no tap reaches: one product [N*P*Q, K] x [K, R*S*C/G] per group,
+//            whose every element is a pixel of its own
 // Arrays     dy (N,K,P,Q)  w (K,C/G,R,S)  dx (N,C,H,W); f16/bf16/f32/f64, any strides. 16-byte
 //            accesses where they are channels-last and the channels fill vectors
 // Grid       gemm_tiles.cuh; for the gaps x: a vector of channels a thread

@@ -38,8 +38,7 @@ bool fprop(const Conv2dParams& g, const ArrayView& x, const ArrayView& w, const 
 template <class T>
 bool dgrad(const Conv2dParams& g, const ArrayView& dy, const ArrayView& w, const ArrayView& dx,
            const EpilogueView& epilogue) {
-    const PhaseAxis down(g.H, g.R, g.stride_h, g.top, g.dilation_h);
-    const PhaseAxis across(g.W, g.S, g.stride_w, g.left, g.dilation_w);
+    const auto down = rows_axis<int64_t>(g, true), across = columns_axis<int64_t>(g, true);
     const Filters<T> filters(w, true);
     const auto all = phased_dgrad<T>(g, dy, filters.tensor, dx, epilogue, down, across);
     if (!holds_vectors(all.p, true, false) || all.h_steps.dy % kWidth<T> != 0 ||

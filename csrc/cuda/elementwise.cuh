@@ -4,10 +4,9 @@
 // Arrays     inputs and out of any dtypes and strides, step 0 where an input is broadcast; out may
 //            be an input. Computed in A: double, float or int64_t
 // Grid       x: 256 threads a block, N elements each that lie side by side in out. N > 1 where
-// every
-//            input lies so too, or is one element repeated, the innermost axis is a whole number of
-//            N (or the only axis), and all N lie on a multiple of their size: then 16 bytes of the
-//            widest array are one access. N = 1 for all else
+//            every input lies so too, or is one element repeated, the innermost axis is a whole
+//            number of N (or the only axis), and all N lie on a multiple of their size: then 16
+//            bytes of the widest array are one access. N = 1 for all else
 // Tiling     none: every element is used once. What is repeated along the innermost axis is loaded
 //            once a thread
 // Traffic    every input read once, out written once; add: 3 b bytes per element, 1 FLOP:
@@ -64,7 +63,7 @@ __device__ __forceinline__ void store_some(void* array, int64_t at, const A (&y)
 
 // A thread's elements, and the formula on each of them.
 template <class A, int Inputs, int N>
-struct Elements {
+struct OwnElements {
     A input[Inputs][N], out[N];
     const A* numbers;
 
@@ -105,7 +104,7 @@ __global__ void __launch_bounds__(kElementwiseThreads)
     for (int k = 0; k < kInputs; ++k)
         if (k < p.inputs)
             load_bytes(loaded[k], p.input[k], at[k + 1], p.bytes[k], count, N > 1 && p.repeated[k]);
-    Elements<A, kInputs, N> elements;
+    OwnElements<A, kInputs, N> elements;
     elements.numbers = p.numbers;
 #pragma unroll
     for (int k = 0; k < kInputs; ++k) {
@@ -115,7 +114,7 @@ __global__ void __launch_bounds__(kElementwiseThreads)
     }
 #pragma unroll
     for (int j = 0; j < N; ++j) elements.out[j] = A{};
-    Group::template formulas<A>(Choice<Elements<A, kInputs, N>>(p.op, elements));
+    Group::template formulas<A>(Choice<OwnElements<A, kInputs, N>>(p.op, elements));
     store_some(p.out, at[0], elements.out, p.out_dtype, count);
 }
 

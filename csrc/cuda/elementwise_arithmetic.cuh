@@ -42,8 +42,7 @@ PYCNN_FORMULA A small_or(A z, A edge, A small, A large) {
     return z < edge ? small : large;
 }
 
-// --- alone in their kernels: what training runs most
-// ----------------------------------------------
+// --- alone in their kernels: what training runs most ---------------------------------------------
 
 struct Copying {
     static constexpr int kArrays = 1, kWidest = 8;

@@ -5,8 +5,7 @@
 //            their lines, f16/bf16, or f32 whose operands are rounded to tf32; out: any Output
 // Grid       as gemm_tiles.cuh
 // Tiling     128x128 (8 warps of 64x32 sums) or 64x64 (4 warps of 32x32). The depth goes by 64
-// bytes
-//            (32 halves, four stages of shared memory) or 128 bytes (32 floats, three) that
+//            bytes (32 halves, four stages of shared memory) or 128 bytes (32 floats, three) that
 //            cp.async fills, one barrier a step. 16-byte chunks of shared rows are swizzled so that
 //            neither the copies nor ldmatrix meet in a bank. The sums leave through the same memory
 // Traffic    128x128 in f16: 16 KB for 1.05 MFLOP a step, 64 FLOP/byte of L2

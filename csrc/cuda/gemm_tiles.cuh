@@ -3,9 +3,9 @@
 //
 // Computes   out[row, col] = epilogue(sum_d left[row, d] * right[d, col]), for a batch
 // Arrays     left, right: Operands of matrix_axes.cuh, f16/bf16/f32/f64, any strides; out: an
-// Output
-//            of matrix_output.cuh. 16-byte loads where vectors lie along an operand's depth or its
-//            lines, else single elements, neighbouring threads along the axis of the smaller step
+//            Output of matrix_output.cuh. 16-byte loads where vectors lie along an operand's depth
+//            or its lines, else single elements, neighbouring threads along the axis of the smaller
+//            step
 // Grid       x: tiles of out, 8 rows of them walked column by column, so that blocks that run
 //            together share their operands in L2; for each batch and each part of the depth
 // Tiling     128x128 (256 threads, 8x8 sums each), 64x64 (64 threads, 8x8; f64 256 threads, 4x4) or

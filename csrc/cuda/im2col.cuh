@@ -1,16 +1,14 @@
 // Patches of images as columns, and the sum of columns into the pixels they came from.
 //
-// Computes   im2col  columns[n, (c*R + r)*S + s, p*Q + q] = x[n, c, p*Sh - top + r*Dh, ...], 0
-// where
-//                    that leaves the image
+// Computes   im2col  columns[n, (c*R + r)*S + s, p*Q + q] = x[n, c, p*Sh - top + r*Dh, ...],
+//                    0 where that leaves the image
 //            col2im  x[n,c,h,w] = the sum of the columns that im2col fills from it, in the order of
 //                    r, s; then an epilogue, which only a convolution's dgrad has
 // Arrays     x (N,C,H,W)  columns (N, C*R*S, P*Q); any strides. im2col copies bits; rows of columns
 //            that begin on multiples of 16 bytes and have whole vectors are stored in vectors. The
 //            columns of col2im may be in the accumulation dtype
 // Grid       im2col: x: 128 threads a block, each with 16 bytes of (or one) neighbouring places of
-// a
-//            plane, for every tap. col2im: the same, a pixel each
+//            a plane, for every tap. col2im: the same, a pixel each
 // Tiling     none: a thread's taps read the same few rows, which the L1 cache holds
 // Traffic    R*S elements written for one read (im2col), or read for one written: bandwidth
 // Numerics   sums in f32 (f64 in itself), one rounding at the store: deterministic

@@ -127,11 +127,31 @@ __device__ __forceinline__ int clamped(int i, int least, int most) {
     return i < least ? least : i > most ? most : i;
 }
 
+// Stores what a thread of a gradient has summed: the pixels from row `top` and column `left` on that
+// exist, STRIDE by STRIDE of V channels. `dx` is at the image's first pixel.
+template <int STRIDE, int V, class T, class A>
+__device__ __forceinline__ void store_pixels(T* dx, const ImageSteps& steps,
+                                             const PoolAxis<int>& rows,
+                                             const PoolAxis<int>& columns, int top, int left,
+                                             const A (&sums)[STRIDE][STRIDE][V]) {
+#pragma unroll
+    for (int r = 0; r < STRIDE; ++r)
+#pragma unroll
+        for (int s = 0; s < STRIDE; ++s) {
+            const int h = top + r, w = left + s;
+            if (h < 0 || h >= rows.size || w < 0 || w >= columns.size) continue;
+            Vector<T, V> out;
+#pragma unroll
+            for (int v = 0; v < V; ++v) out.v[v] = convert<T>(sums[r][s][v]);
+            store_vector(dx + (h * steps.h + w * steps.w), out);
+        }
+}
+
 // --- elements one by one: the naive rungs -------------------------------------------------------
 
 // An array of four axes with any strides.
 template <class T>
-struct Elements {
+struct ImageElements {
     T* data;
     int64_t steps[4];
     __device__ __forceinline__ T& at(int64_t n, int64_t c, int64_t h, int64_t w) const {
@@ -139,7 +159,7 @@ struct Elements {
     }
 };
 template <class T>
-Elements<T> elements_of(const ArrayView& a) {
+ImageElements<T> elements_of(const ArrayView& a) {
     return {static_cast<T*>(a.data), {a.strides[0], a.strides[1], a.strides[2], a.strides[3]}};
 }
 

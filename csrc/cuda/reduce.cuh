@@ -5,22 +5,19 @@
 // Arrays     x, out of any dtypes and strides. x is walked as kept axes and reduced axes, each by
 //            x's strides, neighbours joined
 // Grid       x: 256 threads a block; parts of the reduced elements times tiles of outputs, the
-// tiles
-//            of one part side by side
+//            tiles of one part side by side
 //            rows     the smallest stride is a reduced axis's: a team of 1 to 32 lanes or the whole
 //                     block takes one output, its lanes side by side along that axis
 //            columns  it is a kept axis's: `across` threads side by side along the outputs, 256 /
 //                     across of them down the reduced elements
 // Tiling     N elements of 16 bytes or fewer a load, where they lie on multiples of their size;
-// four
-//            loads a thread are under way. Accumulators in registers, one a thread (rows) or N
+//            four loads a thread are under way. Accumulators in registers, one a thread (rows) or N
 //            (columns); lanes merge by shuffles, warps and rows through shared memory
 // Traffic    x read once a pass; var, std and logsumexp take two. Sum of (32,56,56,256) in bfloat16
 //            over all but the channels: 51 MB, 26 MFLOP: 0.5 FLOP/byte, bandwidth
 // Numerics   sums in float64 whatever x is, whole numbers in 64 bits, one rounding at the store.
-// The
-//            order follows from shapes, strides and alignment: no atomics, parts are merged in a
-//            second launch
+//            The order follows from shapes, strides and alignment: no atomics, parts are merged in
+//            a second launch
 // Refuses    nothing
 // Source     var in two passes: Chan, Golub and LeVeque 1983, The American Statistician 37(3)
 #pragma once

@@ -4,22 +4,19 @@
 //                   log(s)
 //            dgrad  dx_i = y_i * (dy_i - sum_j dy_j y_j); log: dy_i - exp(y_i) * sum_j dy_j
 // Arrays     x, y, dy, dx of one shape, any strides and float dtypes: 16 bytes at a time where
-// rows,
-//            or neighbouring rows, lie side by side in vectors; one by one otherwise, and where
-//            dtypes differ. y may be x, dx may be dy or y
+//            rows, or neighbouring rows, lie side by side in vectors; one by one otherwise, and
+//            where dtypes differ. y may be x, dx may be dy or y
 // Grid       x: rows; see softmax_rows.cuh. A warp takes a row of up to 4 vectors a thread, a block
 //            of 256 threads a longer one
 // Tiling     a row of up to 4 vectors a thread, 4,096 float32 in a block, stays in registers;
-// longer
-//            ones, and columns, are read once for their sums (every thread its own maximum and sum)
-//            and again, from a cache, for their values
+//            longer ones, and columns, are read once for their sums (every thread its own maximum
+//            and sum) and again, from a cache, for their values
 // Traffic    fprop: x read, y written; dgrad: y and dy read, dx written; 32x1000 logits in bf16: 64
 //            KB each way, 1 exponential per 4 bytes: latency
 // Numerics   f32 (f64); an all -inf row, +inf or NaN gives NaN, as x - m does; rounded once
 // Refuses    nothing
 // Source     Milakov and Gimelshein 2018, arXiv:1805.02867 (one pass for maximum and sum);
-// Blanchard,
-//            Higham, Higham 2021, IMA J. Numer. Anal. 41 (accuracy)
+//            Blanchard, Higham, Higham 2021, IMA J. Numer. Anal. 41 (accuracy)
 #pragma once
 
 #include "cuda/softmax_rows.cuh"
@@ -62,17 +59,7 @@ struct SoftmaxDgrad {
     }
 };
 
-template <class A>
-__device__ __forceinline__ A larger(A a, A b) {
-    return a > b ? a : b;
-}
-template <class A>
-__device__ __forceinline__ A sum_of(A a, A b) {
-    return a + b;
-}
-
-// --- rows whose elements lie side by side
-// ---------------------------------------------------------
+// --- rows whose elements lie side by side --------------------------------------------------------
 
 template <int Group>
 __device__ __forceinline__ int64_t row_of_group() {
@@ -130,28 +117,13 @@ __global__ void __launch_bounds__(kRowThreads) softmax_rows_kernel(SoftmaxFprop<
             p.y.template store<N>(at[0] + c, values[i]);
         }
     } else {
-        Exponentials<A> own;
-        for_groups<kRowLoads<A>>(int64_t{0}, left, int64_t{Group} * N, [&](auto many, int64_t c) {
-            constexpr int Many = decltype(many)::value;
-            Vector<T, N> x[Many];
-#pragma unroll
-            for (int i = 0; i < Many; ++i) x[i] = p.x.template load<N>(at[1] + c + i * Group * N);
-#pragma unroll
-            for (int i = 0; i < Many; ++i) {
-                A values[N];
-#pragma unroll
-                for (int j = 0; j < N; ++j) values[j] = convert<A>(x[i].v[j]);
-                own.add(values);
-            }
-        });
-        const A top = fold_group<Group>(own.top, room, larger<A>);
-        const A share = own.total * exp(own.top - Exponentials<A>::base(top));
-        const A last = p.last(fold_group<Group>(share, room, sum_of<A>));
+        const auto all = row_exponentials<Group, N>(p.x, at[1], left, room);
+        const A last = p.last(all.total);
         for (int64_t c = 0; c < left; c += Group * N) {
             const auto x = p.x.template load<N>(at[1] + c);
             A y[N];
 #pragma unroll
-            for (int j = 0; j < N; ++j) y[j] = p.result(convert<A>(x.v[j]), top, last);
+            for (int j = 0; j < N; ++j) y[j] = p.result(convert<A>(x.v[j]), all.top, last);
             p.y.template store<N>(at[0] + c, y);
         }
     }
@@ -213,8 +185,7 @@ __global__ void __launch_bounds__(kRowThreads) softmax_rows_dgrad_kernel(Softmax
     }
 }
 
-// --- rows side by side
-// ----------------------------------------------------------------------------
+// --- rows side by side ---------------------------------------------------------------------------
 
 template <class T, int N, class Index>
 __global__ void __launch_bounds__(kRowThreads) softmax_columns_kernel(SoftmaxFprop<T> p) {
@@ -223,45 +194,8 @@ __global__ void __launch_bounds__(kRowThreads) softmax_columns_kernel(SoftmaxFpr
     const auto own = column_of<Index>(p.rows);
     int64_t at[2]{};
     Exponentials<A> sums[N];
-    if (own.inside) {
-        locate(p.rows.walk, own.rows, at);
-        for_groups<kRowLoads<A>>(
-            int64_t{own.row}, p.rows.length, int64_t{p.rows.down}, [&](auto many, int64_t c) {
-                constexpr int Many = decltype(many)::value;
-                Vector<typename Elements<T>::Stored, N> x[Many];
-#pragma unroll
-                for (int i = 0; i < Many; ++i)
-                    x[i] = p.x.template load<N>(at[1] + (c + i * p.rows.down) * p.rows.steps[1]);
-#pragma unroll
-                for (int j = 0; j < N; ++j) {
-                    A values[Many];
-#pragma unroll
-                    for (int i = 0; i < Many; ++i) values[i] = convert<A>(x[i].v[j]);
-                    sums[j].add(values);
-                }
-            });
-    }
-    if (p.rows.down > 1) {
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-            tops[j][threadIdx.x] = sums[j].top;
-            totals[j][threadIdx.x] = sums[j].total;
-        }
-        fold_rows(own.row, p.rows.across, p.rows.down, [&](int slot, int other) {
-#pragma unroll
-            for (int j = 0; j < N; ++j) {
-                sums[j].merge(tops[j][other], totals[j][other]);
-                tops[j][slot] = sums[j].top;
-                totals[j][slot] = sums[j].total;
-            }
-        });
-        __syncthreads();
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-            sums[j].top = tops[j][own.column];
-            sums[j].total = totals[j][own.column];
-        }
-    }
+    if (own.inside) locate(p.rows.walk, own.rows, at);
+    column_exponentials(p.x, at[1], p.rows.steps[1], p.rows, own, tops, totals, sums);
     if (!own.inside) return;
 #pragma unroll
     for (int j = 0; j < N; ++j) sums[j].total = p.last(sums[j].total);

@@ -14,11 +14,9 @@
 //            is summed over them but w, once, by a launch of its own
 // Tiling     every thread its own maximum and sum; label smoothing walks the classes once more
 // Traffic    fprop: logits read (twice with smoothing), 3 numbers a position; dgrad: logits read,
-// dx
-//            written; 21 classes of 8x512x512 pixels in f32: 193 MB read, 17 written: bandwidth
+//            dx written; 21 classes of 8x512x512 pixels in f32: 193 MB read, 17 written: bandwidth
 // Numerics   f32 (f64); differences are taken from the maximum; rounded once; a class outside [0,
-// C)
-//            gives NaN
+//            C) gives NaN
 // Refuses    nothing
 // Source     Szegedy et al. 2016, arXiv:1512.00567 (smoothing); Milakov and Gimelshein 2018,
 //            arXiv:1805.02867 (one pass for maximum and sum)
@@ -133,24 +131,9 @@ __global__ void __launch_bounds__(kRowThreads) cross_entropy_rows_kernel(CrossEn
     int64_t at[4];
     locate(p.rows.walk, static_cast<uint32_t>(row), at);
     const int64_t first = int64_t{threadIdx.x % Group} * N, step = int64_t{Group} * N;
-    const auto plus = [](A a, A b) { return a + b; };
-    Exponentials<A> own;
-    for_groups<kRowLoads<A>>(first, p.rows.length, step, [&](auto many, int64_t c) {
-        constexpr int Many = decltype(many)::value;
-        Vector<T, N> x[Many];
-#pragma unroll
-        for (int i = 0; i < Many; ++i) x[i] = p.logits.template load<N>(at[0] + c + i * step);
-#pragma unroll
-        for (int i = 0; i < Many; ++i) {
-            A values[N];
-#pragma unroll
-            for (int j = 0; j < N; ++j) values[j] = convert<A>(x[i].v[j]);
-            own.add(values);
-        }
-    });
-    const A top = fold_group<Group>(own.top, room, [](A a, A b) { return a > b ? a : b; });
-    const A total = own.total * exp(own.top - Exponentials<A>::base(top));
-    const A log_sum = log_of(top, fold_group<Group>(total, room, plus), p.rows.length);
+    const auto all =
+        row_exponentials<Group, N>(p.logits, at[0] + first, p.rows.length - first, room);
+    const A top = all.top, log_sum = log_of(top, all.total, p.rows.length);
     A spread = 0;
     if (p.smooths) {
         for (int64_t c = first; c < p.rows.length; c += step) {
@@ -159,7 +142,7 @@ __global__ void __launch_bounds__(kRowThreads) cross_entropy_rows_kernel(CrossEn
             for (int j = 0; j < N; ++j)
                 spread += p.classes.weight_of(c + j) * (log_sum - (convert<A>(x.v[j]) - top));
         }
-        spread = fold_group<Group>(spread, room, plus);
+        spread = fold_group<Group>(spread, room, sum_of<A>);
     }
     if (threadIdx.x % Group == 0) finish_loss(p, at[0], at[1], at[2], at[3], top, log_sum, spread);
 }
@@ -173,46 +156,8 @@ __global__ void __launch_bounds__(kRowThreads)
     const auto own = column_of<Index>(p.rows);
     int64_t at[4]{};
     Exponentials<A> sums[N];
-    if (own.inside) {
-        locate(p.rows.walk, own.rows, at);
-        for_groups<kRowLoads<A>>(
-            int64_t{own.row}, p.rows.length, int64_t{p.rows.down}, [&](auto many, int64_t c) {
-                constexpr int Many = decltype(many)::value;
-                Vector<typename Elements<T>::Stored, N> x[Many];
-#pragma unroll
-                for (int i = 0; i < Many; ++i)
-                    x[i] =
-                        p.logits.template load<N>(at[0] + (c + i * p.rows.down) * p.rows.steps[0]);
-#pragma unroll
-                for (int j = 0; j < N; ++j) {
-                    A values[Many];
-#pragma unroll
-                    for (int i = 0; i < Many; ++i) values[i] = convert<A>(x[i].v[j]);
-                    sums[j].add(values);
-                }
-            });
-    }
-    if (p.rows.down > 1) {
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-            tops[j][threadIdx.x] = sums[j].top;
-            totals[j][threadIdx.x] = sums[j].total;
-        }
-        fold_rows(own.row, p.rows.across, p.rows.down, [&](int slot, int other) {
-#pragma unroll
-            for (int j = 0; j < N; ++j) {
-                sums[j].merge(tops[j][other], totals[j][other]);
-                tops[j][slot] = sums[j].top;
-                totals[j][slot] = sums[j].total;
-            }
-        });
-        __syncthreads();
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-            sums[j].top = tops[j][own.column];
-            sums[j].total = totals[j][own.column];
-        }
-    }
+    if (own.inside) locate(p.rows.walk, own.rows, at);
+    column_exponentials(p.logits, at[0], p.rows.steps[0], p.rows, own, tops, totals, sums);
     A spread[N]{};
 #pragma unroll
     for (int j = 0; j < N; ++j) sums[j].total = log_of(sums[j].top, sums[j].total, p.rows.length);
@@ -245,8 +190,7 @@ __global__ void __launch_bounds__(kRowThreads)
                     sums[j].total, spread[j]);
 }
 
-// --- the gradient
-// ---------------------------------------------------------------------------------
+// --- the gradient --------------------------------------------------------------------------------
 
 template <class T>
 struct CrossEntropyDgrad {

@@ -84,8 +84,89 @@ struct Exponentials {
     }
 };
 
-// --- on the host
-// ----------------------------------------------------------------------------------
+template <class A>
+__device__ __forceinline__ A larger(A a, A b) {
+    return a > b ? a : b;
+}
+template <class A>
+__device__ __forceinline__ A sum_of(A a, A b) {
+    return a + b;
+}
+
+// The exponentials of a row whose elements lie side by side, known to all of its group of threads.
+// `at` is the thread's first vector, `left` how many elements lie from there to the row's end.
+template <int Group, int N, class T, class A = Accumulation<T>>
+__device__ __forceinline__ Exponentials<A> row_exponentials(const Elements<T>& x, int64_t at,
+                                                            int64_t left, A* room) {
+    Exponentials<A> own;
+    for_groups<kRowLoads<A>>(int64_t{0}, left, int64_t{Group} * N, [&](auto many, int64_t c) {
+        constexpr int Many = decltype(many)::value;
+        Vector<T, N> loaded[Many];
+#pragma unroll
+        for (int i = 0; i < Many; ++i) loaded[i] = x.template load<N>(at + c + i * Group * N);
+#pragma unroll
+        for (int i = 0; i < Many; ++i) {
+            A values[N];
+#pragma unroll
+            for (int j = 0; j < N; ++j) values[j] = convert<A>(loaded[i].v[j]);
+            own.add(values);
+        }
+    });
+    Exponentials<A> all;
+    all.top = fold_group<Group>(own.top, room, larger<A>);
+    const A share = own.total * exp(own.top - Exponentials<A>::base(all.top));
+    all.total = fold_group<Group>(share, room, sum_of<A>);
+    return all;
+}
+
+// The exponentials of N rows side by side, known to all threads down them. All of the block come.
+template <int N, class T, class Index, int Arrays, class A>
+__device__ __forceinline__ void column_exponentials(const Elements<T>& x, int64_t at, int64_t step,
+                                                    const Rows<Arrays>& rows,
+                                                    const Column<Index>& own,
+                                                    A (&tops)[N][kRowThreads],
+                                                    A (&totals)[N][kRowThreads],
+                                                    Exponentials<A> (&sums)[N]) {
+    if (own.inside) {
+        for_groups<kRowLoads<A>>(
+            int64_t{own.row}, rows.length, int64_t{rows.down}, [&](auto many, int64_t c) {
+                constexpr int Many = decltype(many)::value;
+                Vector<typename Elements<T>::Stored, N> loaded[Many];
+#pragma unroll
+                for (int i = 0; i < Many; ++i)
+                    loaded[i] = x.template load<N>(at + (c + i * rows.down) * step);
+#pragma unroll
+                for (int j = 0; j < N; ++j) {
+                    A values[Many];
+#pragma unroll
+                    for (int i = 0; i < Many; ++i) values[i] = convert<A>(loaded[i].v[j]);
+                    sums[j].add(values);
+                }
+            });
+    }
+    if (rows.down == 1) return;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+        tops[j][threadIdx.x] = sums[j].top;
+        totals[j][threadIdx.x] = sums[j].total;
+    }
+    fold_rows(own.row, rows.across, rows.down, [&](int slot, int other) {
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+            sums[j].merge(tops[j][other], totals[j][other]);
+            tops[j][slot] = sums[j].top;
+            totals[j][slot] = sums[j].total;
+        }
+    });
+    __syncthreads();
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+        sums[j].top = tops[j][own.column];
+        sums[j].total = totals[j][own.column];
+    }
+}
+
+// --- on the host ---------------------------------------------------------------------------------
 
 template <int Arrays>
 Rows<Arrays> rows_of(const ArrayView* const (&arrays)[Arrays], int axis) {

@@ -10,8 +10,7 @@
 
 namespace pycnn::cuda {
 
-// --- a grid's indices
-// -----------------------------------------------------------------------------
+// --- a grid's indices ----------------------------------------------------------------------------
 
 struct Indices {
     int values[14];
@@ -28,8 +27,7 @@ __global__ void indices_kernel(Indices* out) {
          n(gridDim.z), n(lane()), thread}};
 }
 
-// --- barriers
-// -------------------------------------------------------------------------------------
+// --- barriers ------------------------------------------------------------------------------------
 
 // Each round a thread adds the value of the next one.
 __global__ void rounds_kernel(unsigned* out, int rounds) {
@@ -45,8 +43,7 @@ __global__ void rounds_kernel(unsigned* out, int rounds) {
     out[blockIdx.x * blockDim.x + me] = values[me];
 }
 
-// --- warps
-// ----------------------------------------------------------------------------------------
+// --- warps ---------------------------------------------------------------------------------------
 
 template <class T>
 __global__ void shuffle_kernel(const T* in, const int* arguments, T* out, int kind, unsigned mask) {
@@ -90,8 +87,7 @@ __global__ void groups_kernel(int* out) {
     out[threadIdx.x] = x;
 }
 
-// --- atomics
-// --------------------------------------------------------------------------------------
+// --- atomics -------------------------------------------------------------------------------------
 
 template <class T>
 __global__ void atomics_kernel(T* out, int64_t* before) {
@@ -109,8 +105,7 @@ __global__ void atomics_kernel(T* out, int64_t* before) {
     }
 }
 
-// --- shared memory
-// --------------------------------------------------------------------------------
+// --- shared memory -------------------------------------------------------------------------------
 
 template <class T>
 __device__ __forceinline__ T* an_array_of_a_function() {
@@ -141,8 +136,7 @@ __global__ void fresh_kernel(uint64_t* out) {
     matrix[me % 8].pair[1] = T(5);
 }
 
-// --- tensor cores
-// ---------------------------------------------------------------------------------
+// --- tensor cores --------------------------------------------------------------------------------
 
 // Raw registers of 32 lanes: d (32, 4), a (32, 4), b (32, 2).
 template <class H>
@@ -178,8 +172,7 @@ __global__ void ldmatrix_kernel(const uint16_t* in, const int* offsets, uint32_t
     for (int i = 0; i < 4; ++i) out[me * 4 + i] = r[i];
 }
 
-// --- cp.async
-// -------------------------------------------------------------------------------------
+// --- cp.async ------------------------------------------------------------------------------------
 
 // Three groups of copies; what thread t sees of each after every step, out (steps, 3, threads).
 __global__ void copies_kernel(const float* in, float* out) {
@@ -215,8 +208,7 @@ __global__ void wide_copies_kernel(const float* in, float* out, int shift, int s
     for (unsigned i = 4 * me; i < 4 * me + 4; ++i) out[i] = to[i];
 }
 
-// --- faults
-// ---------------------------------------------------------------------------------------
+// --- faults --------------------------------------------------------------------------------------
 
 __global__ void touch_kernel(int* out) { ++out[blockIdx.x]; }
 
@@ -275,8 +267,7 @@ __global__ void faulty_kernel(int kind, int* out) {
 
 }  // namespace pycnn::cuda
 
-// --- what Python calls: null, or what was thrown
-// --------------------------------------------------
+// --- what Python calls: null, or what was thrown -------------------------------------------------
 
 using namespace pycnn;
 using namespace pycnn::cuda;

@@ -32,7 +32,7 @@ MUTANTS = [
            "gemm-whole_vectors"),
     Mutant(IMPLICIT, "p.left.line.h_first = i.origin", "p.left.line.h_first = 0",
            "conv2d_dgrad-uneven_all"),
-    Mutant(IMPLICIT, "back = taps > 1 ? dilation / common : 0", "back = dilation",
+    Mutant(IMPLICIT, "return a.taps > 1 ? a.dilation / a.common : 0;", "return a.dilation;",
            "conv2d_dgrad-dilation_over_stride"),
     Mutant(IMPLICIT, "none ? 0 : i.taps", "i.taps", "conv2d_dgrad-stride_over_filter"),
     Mutant(SHUFFLE, "h % p.stride_h < p.R", "h % p.stride_h <= p.R",
