@@ -20,8 +20,10 @@ from .registry import IMAGENET, ModelEntry, get_model, list_models, model_entry
 from .resnet import *
 from .resnet_cifar import *
 from .resnext import *
+from .shufflenet_v1 import *
 from .shufflenet_v2 import *
 from .squeezenet import *
+from .stochastic_depth import *
 from .vgg import *
 from .wide_resnet import *
 from .xception import *
