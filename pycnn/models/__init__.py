@@ -9,6 +9,7 @@ convolution.
 from __future__ import annotations
 
 from .alexnet import *
+from .autoencoder import *
 from .densenet import *
 from .densenet_cifar import *
 from .efficientnet import *

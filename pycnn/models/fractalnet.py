@@ -68,9 +68,8 @@ class FractalDropPath(nn.Module):
         return [[self.survivors(_joined(step, columns)) for step in steps] for _ in range(blocks)]
 
     def survivors(self, inputs: list[int]) -> tuple[int, ...]:
-        """Those of a join's inputs that local drop-path leaves; what is not joined is not lost."""
-        if len(inputs) == 1:
-            return tuple(inputs)
+        """Those of a join's inputs that local drop-path leaves: one of them where it would lose
+        all, so a single one always."""
         rng = random.generator()
         alive = tuple(j for j in inputs if rng.random() >= self.p)
         return alive or (inputs[int(rng.integers(len(inputs)))],)
