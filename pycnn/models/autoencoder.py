@@ -13,7 +13,7 @@ the count of its clusters.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -146,8 +146,8 @@ class DeepClustering(nn.Module):
 def target_distribution(q: Tensor) -> Tensor:
     """What assignments are pulled to, F.kl_div(q.log(), p, reduction="sum"): q squared by the size
     of each cluster, rows made to sum to 1; not differentiated."""
-    q = q.detach()
-    p = q * q / q.sum(0)
+    fixed: Any = q.detach()
+    p = fixed * fixed / fixed.sum(0)
     return p / p.sum(1, keepdim=True)
 
 

@@ -13,6 +13,7 @@ Published forms differ in where a block pools: gustavla/fractalnet each column b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from .. import array, nn, random
 from .. import functional as F
@@ -84,7 +85,7 @@ def _one_column(column: int, blocks: int, columns: int) -> Plan:
     return [block] * blocks
 
 
-def _mean(columns: list[Tensor]) -> Tensor:
+def _mean(columns: list[Any]) -> Tensor:
     total = columns[0]
     for column in columns[1:]:
         total = total + column
@@ -222,7 +223,7 @@ def _constructor(name: str) -> Callable[..., FractalNet]:
     """
     return register(
         "Larsson et al. 2017", parameters, macs, entries, size=32, num_classes=10,
-        reference="pytorchcv", reduced=Reduced(0.125, 32),
+        reference="pytorchcv" if default == 3 else "the paper", reduced=Reduced(0.125, 32),
     )(named(make, name, doc))  # fmt: skip
 
 

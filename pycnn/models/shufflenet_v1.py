@@ -147,6 +147,10 @@ def _constructor(name: str) -> Callable[..., ShuffleNetV1]:
         net = ShuffleNetV1(groups, multiplier, num_classes, width, megvii)
         return net.to(memory_format=array.channels_last)
 
+    public = {
+        "megvii": groups in (3, 8) and multiplier >= 0.5,
+        "pytorchcv": multiplier == 1 or (groups in (1, 3) and multiplier < 1),
+    }
     doc = f"""ShuffleNet {multiplier:g}x with {groups} groups: {parameters:,} parameters.
 
     `width` scales all channels further; `megvii` selects the form of the authors' repository.
@@ -155,7 +159,8 @@ def _constructor(name: str) -> Callable[..., ShuffleNetV1]:
         ValueError: `num_classes` below 1 or `width` not positive.
     """
     return register(
-        "Zhang et al. 2018", parameters, macs, 296, reference="megvii, pytorchcv",
+        "Zhang et al. 2018", parameters, macs, 296,
+        reference=", ".join(n for n, has in public.items() if has) or "the paper",
         normalisation=IMAGENET, reduced=Reduced(0.25, 64),
     )(named(make, name, doc))  # fmt: skip
 

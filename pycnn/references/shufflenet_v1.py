@@ -44,7 +44,7 @@ class _ShuffleNet(nn.Module):
         self.first_conv = nn.Sequential(
             nn.Conv2d(3, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
-        units = []
+        units: list[nn.Module] = []
         for before, after, count in zip(widths, widths[1:], (4, 8, 4)):
             units.append(_bottleneck(before, after, groups, bool(units), 2))
             units += [_bottleneck(after, after, groups, True, 1) for _ in range(count - 1)]
