@@ -28,11 +28,7 @@ SANITIZERS = {
     "thread": (
         "thread",
         "libtsan.so",
-        {
-            "TSAN_OPTIONS": "halt_on_error=1:ignore_noninstrumented_modules=1:report_thread_leaks=0"
-            # a child of fork() starts threads of its own: that is tested
-            ":die_after_fork=0"
-        },
+        {"TSAN_OPTIONS": "halt_on_error=1:ignore_noninstrumented_modules=1:report_thread_leaks=0"},
     ),
 }
 # a word of a report of each
