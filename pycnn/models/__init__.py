@@ -9,9 +9,12 @@ convolution.
 from __future__ import annotations
 
 from .alexnet import *
+from .convolutionize import *
+from .deconvnet import *
 from .densenet import *
 from .densenet_cifar import *
 from .efficientnet import *
+from .fcn import *
 from .googlenet import *
 from .lenet import *
 from .mobilenet import *
@@ -20,8 +23,10 @@ from .registry import IMAGENET, ModelEntry, get_model, list_models, model_entry
 from .resnet import *
 from .resnet_cifar import *
 from .resnext import *
+from .segnet import *
 from .shufflenet_v2 import *
 from .squeezenet import *
+from .unet import *
 from .vgg import *
 from .wide_resnet import *
 from .xception import *
