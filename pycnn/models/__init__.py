@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from .alexnet import *
 from .autoencoder import *
+from .convolutionize import *
+from .deconvnet import *
 from .densenet import *
 from .densenet_cifar import *
 from .efficientnet import *
+from .fcn import *
 from .fractalnet import *
 from .googlenet import *
 from .lenet import *
@@ -22,10 +25,12 @@ from .registry import IMAGENET, ModelEntry, get_model, list_models, model_entry
 from .resnet import *
 from .resnet_cifar import *
 from .resnext import *
+from .segnet import *
 from .shufflenet_v1 import *
 from .shufflenet_v2 import *
 from .squeezenet import *
 from .stochastic_depth import *
+from .unet import *
 from .vgg import *
 from .wide_resnet import *
 from .xception import *

@@ -59,6 +59,21 @@ class AlexNet2012(nn.Module):
                 nn.init.normal_(module.weight, 0, 0.01)
                 nn.init.constant_(module.bias, active if module in biased else 0.0)
 
+    def layers_in_order(self) -> list[tuple[str, nn.Module]]:
+        """Its layers in order, for `convolutionize`."""
+        relu = nn.ReLU()
+        shrink = [("norm", self.norm), ("pool", self.pool)]
+        shrink = shrink if self.norm_first else shrink[::-1]
+        order: list[tuple[str, nn.Module]] = []
+        for i in (1, 2, 3, 4, 5):
+            order += [(f"conv{i}", getattr(self, f"conv{i}")), (f"relu{i}", relu)]
+            order += [(f"{name}{i}", layer) for name, layer in shrink if i < 3]
+        order += [("pool5", self.pool), ("flatten", nn.Flatten())]
+        for i in (6, 7):
+            order += [(f"fc{i}", getattr(self, f"fc{i}")), (f"relu{i}", relu)]
+            order.append((f"dropout{i}", self.dropout))
+        return [*order, ("fc8", self.fc8)]
+
     def _shrink(self, x: Tensor) -> Tensor:
         return self.pool(self.norm(x)) if self.norm_first else self.norm(self.pool(x))
 
@@ -91,6 +106,15 @@ class AlexNet(nn.Module):
             nn.Dropout(0.5), nn.Linear(hidden, hidden), nn.ReLU(),
             nn.Linear(hidden, num_classes),
         )  # fmt: skip
+
+    def layers_in_order(self) -> list[tuple[str, nn.Module]]:
+        """Its layers in order, for `convolutionize`."""
+        return [
+            ("features", self.features),
+            ("avgpool", self.avgpool),
+            ("flatten", nn.Flatten()),
+            ("classifier", self.classifier),
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.avgpool(self.features(x)).flatten(1))

@@ -133,6 +133,16 @@ class LeNet5(nn.Module):
         self.f6 = nn.Linear(c5, f6)
         self.output = nn.Linear(f6, num_classes)
 
+    def layers_in_order(self) -> list[tuple[str, nn.Module]]:
+        """Its layers in order, for `convolutionize`."""
+        tanh = nn.Tanh()
+        return [
+            ("c1", self.c1), ("tanh1", tanh), ("s2", self.s2),
+            ("c3", self.c3), ("tanh3", tanh), ("s4", self.s4),
+            ("c5", self.c5), ("tanh5", tanh), ("flatten", nn.Flatten()),
+            ("f6", self.f6), ("tanh6", tanh), ("output", self.output),
+        ]  # fmt: skip
+
     def forward(self, x: Tensor) -> Tensor:
         """ValueError for an image that is not 32 x 32 with one channel."""
         _check_image(x)
@@ -153,6 +163,16 @@ class LeNetTutorial(nn.Module):
         self.fc1 = nn.Linear(c2 * 6 * 6, f1)
         self.fc2 = nn.Linear(f1, f2)
         self.fc3 = nn.Linear(f2, num_classes)
+
+    def layers_in_order(self) -> list[tuple[str, nn.Module]]:
+        """Its layers in order, for `convolutionize`."""
+        relu, pool = nn.ReLU(), nn.MaxPool2d(2)
+        return [
+            ("conv1", self.conv1), ("relu1", relu), ("pool1", pool),
+            ("conv2", self.conv2), ("relu2", relu), ("pool2", pool), ("flatten", nn.Flatten()),
+            ("fc1", self.fc1), ("relu3", relu), ("fc2", self.fc2), ("relu4", relu),
+            ("fc3", self.fc3),
+        ]  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         """ValueError for an image that is not 32 x 32 with one channel."""

@@ -57,6 +57,13 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def layers_in_order(self) -> list[tuple[str, nn.Module]]:
+        """Its layers in order, for `convolutionize`."""
+        names = ("layer1", "layer2", "layer3", "layer4", "avgpool")
+        stem = [("conv1", self.conv1), ("bn1", self.bn1), ("relu", nn.ReLU())]
+        middle = [("maxpool", self.maxpool), *((name, getattr(self, name)) for name in names)]
+        return [*stem, *middle, ("flatten", nn.Flatten()), ("fc", self.fc)]
+
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.bn1(self.conv1(x), activation="relu"))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))

@@ -126,6 +126,15 @@ class VGG(nn.Module):
             if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 
+    def layers_in_order(self) -> list[tuple[str, nn.Module]]:
+        """Its layers in order, for `convolutionize`."""
+        return [
+            ("features", self.features),
+            ("avgpool", self.avgpool),
+            ("flatten", nn.Flatten()),
+            ("classifier", self.classifier),
+        ]
+
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 

@@ -66,6 +66,21 @@ class ZFNet(_Trunk):
         super().__init__(width, pool_first)
         self._add_head(scaled(_PLANES[-1], width) * 6 * 6, num_classes, width)
 
+    def layers_in_order(self) -> list[tuple[str, nn.Module]]:
+        """Its layers in order, for `convolutionize`."""
+        relu = nn.ReLU()
+        shrink = [("norm", self.norm), ("pool", self.pool)]
+        shrink = shrink[::-1] if self.pool_first else shrink
+        order: list[tuple[str, nn.Module]] = []
+        for i in (1, 2, 3, 4, 5):
+            order += [(f"conv{i}", getattr(self, f"conv{i}")), (f"relu{i}", relu)]
+            order += [(f"{name}{i}", layer) for name, layer in shrink if i < 3]
+        order += [("pool5", self.pool), ("flatten", nn.Flatten())]
+        for i in (6, 7):
+            order += [(f"fc{i}", getattr(self, f"fc{i}")), (f"relu{i}", relu)]
+            order.append((f"dropout{i}", self.dropout))
+        return [*order, ("fc8", self.fc8)]
+
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.pool(self.maps(x)).flatten(1))
 

@@ -156,7 +156,9 @@ def test_bad_arguments_are_named(name, build):
 def test_full_size_networks_equal_the_reference(name):
     entry = model_entry(name)
     net, reference = get_model(name), get_reference(name)
-    compare_torch(net, reference, images(entry, 2 if entry.size < 100 else 1, entry.size)).check()
+    # behind DeconvNet's fc6 an image is one pixel, which batch norm cannot train on alone
+    batch = 2 if entry.size < 100 or name == "deconvnet" else 1
+    compare_torch(net, reference, images(entry, batch, entry.size)).check()
 
 
 def test_the_page_of_models_is_up_to_date():
