@@ -12,6 +12,7 @@ from .alexnet import *
 from .densenet import *
 from .densenet_cifar import *
 from .efficientnet import *
+from .fast_rcnn import *
 from .googlenet import *
 from .lenet import *
 from .mobilenet import *
