@@ -239,7 +239,7 @@ def decode_boxes(
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """The indices of the boxes that no better one overlaps by more than `iou_threshold`, best first.
+    """The boxes that no better one overlaps by more than `iou_threshold`, best first.
 
     A box is dropped by a kept one only; of equal scores the first is better. Runs on the CPU.
 

@@ -9,9 +9,11 @@ convolution.
 from __future__ import annotations
 
 from .alexnet import *
+from .chairs import *
 from .densenet import *
 from .densenet_cifar import *
 from .efficientnet import *
+from .encoder_decoder import *
 from .fast_rcnn import *
 from .googlenet import *
 from .lenet import *
