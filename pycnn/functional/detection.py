@@ -14,6 +14,7 @@ import numpy as np
 from .. import array, dtypes
 from ..array import Array
 from ..autograd import Function
+from ..creation import full_like
 from ..dispatch import run_array
 from ..geometry import pair
 from ..tensor import Tensor
@@ -167,14 +168,14 @@ def _with_images(boxes: list[Tensor] | tuple[Tensor, ...], input: Tensor) -> Ten
         check_tensor(part, "boxes", "roi_pool")
         if part.ndim != 2 or part.shape[1] != 4:
             raise RuntimeError(f"roi_pool(): boxes: expected (L, 4), got {list(part.shape)}")
-        rows.append(cat([part[:, :1] * 0 + image, part], 1))
+        rows.append(cat([full_like(part.narrow(1, 0, 1), image), part], 1))
     return cat(rows) if rows else input.reshape(0, 5)
 
 
 # --- boxes ----------------------------------------------------------------------------------------
 
 
-def _corners(boxes: Tensor, name: str, op: str) -> Iterator[Tensor]:
+def _corners(boxes: Tensor, name: str, op: str) -> Iterator[Any]:
     check_tensor(boxes, name, op)
     if not boxes.ndim or boxes.shape[-1] != 4:
         raise RuntimeError(f"{op}(): {name}: expected (..., 4), got {list(boxes.shape)}")
@@ -192,9 +193,9 @@ def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     check_tensor(boxes1, "boxes1", "box_iou")
     x1, y1, x2, y2 = _corners(boxes1.unsqueeze(1), "boxes1", "box_iou")
     u1, v1, u2, v2 = _corners(boxes2, "boxes2", "box_iou")
-    width = clamp(minimum(x2, u2) - maximum(x1, u1), min=0)
-    height = clamp(minimum(y2, v2) - maximum(y1, v1), min=0)
-    shared = width * height
+    width = clamp(minimum(x2, u2).sub(maximum(x1, u1)), min=0)
+    height = clamp(minimum(y2, v2).sub(maximum(y1, v1)), min=0)
+    shared = width.mul(height)
     return shared / (box_area(boxes1).unsqueeze(1) + box_area(boxes2) - shared)
 
 
@@ -206,7 +207,7 @@ def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return stack([clamp(corner, 0, limit) for corner, limit in limits], -1)
 
 
-def _centre(boxes: Tensor, name: str, op: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _centre(boxes: Tensor, name: str, op: str) -> tuple[Any, Any, Any, Any]:
     x1, y1, x2, y2 = _corners(boxes, name, op)
     width, height = x2 - x1, y2 - y1
     return x1 + width * 0.5, y1 + height * 0.5, width, height
@@ -222,7 +223,7 @@ def encode_boxes(
     x, y, w, h = _centre(boxes, "boxes", "encode_boxes")
     tx, ty, tw, th = _centre(targets, "targets", "encode_boxes")
     codes = [(tx - x) / w, (ty - y) / h, log(tw / w), log(th / h)]
-    return stack([code * weight for code, weight in zip(codes, weights, strict=True)], -1)
+    return stack([code.mul(weight) for code, weight in zip(codes, weights, strict=True)], -1)
 
 
 def decode_boxes(
@@ -234,7 +235,7 @@ def decode_boxes(
     parts = _corners(codes, "codes", "decode_boxes")
     dx, dy, dw, dh = (part / weight for part, weight in zip(parts, weights, strict=True))
     x, y = x + dx * w, y + dy * h
-    w, h = (exp(clamp(d, max=LARGEST_LOG_RATIO)) * size * 0.5 for d, size in ((dw, w), (dh, h)))
+    w, h = (exp(clamp(d, max=LARGEST_LOG_RATIO)).mul(size) * 0.5 for d, size in ((dw, w), (dh, h)))
     return stack([x - w, y - h, x + w, y + h], -1)
 
 

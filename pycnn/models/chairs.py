@@ -93,7 +93,7 @@ def generation_loss(
 ) -> Tensor:
     """Squared distance of the pictures, `weight` times, plus that of the masks, a mean over the
     batch (section 3.2: 10 for 128 x 128)."""
-    pixels = F.mse_loss(picture, true_picture, reduction="sum") * weight
+    pixels = F.mse_loss(picture, true_picture, reduction="sum").mul(weight)
     return (pixels + F.mse_loss(mask, true_mask, reduction="sum")) / len(picture)
 
 

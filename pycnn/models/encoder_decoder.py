@@ -48,7 +48,7 @@ class Enlarge(nn.Module):
         super().__init__()
         self.kind = kind
         if kind == "transposed":
-            self.up = nn.ConvTranspose2d(channels, channels, 2, stride=2)
+            self.up: nn.Module = nn.ConvTranspose2d(channels, channels, 2, stride=2)
         elif kind == "unpool_index":
             self.up = nn.MaxUnpool2d(2)
         elif kind == "unpool_fixed":

@@ -170,8 +170,8 @@ def multi_task_loss(
     count = len(logits)
     own = refinements.reshape(count, -1, 4)[arange(count, device=logits.device), labels]
     objects = labels.nonzero().reshape(-1)
-    boxes = F.smooth_l1_loss(own[objects], codes[objects], reduction="sum") / max(count, 1)
-    return F.cross_entropy(logits, labels) + boxes * weight
+    boxes = F.smooth_l1_loss(own[objects], F.index_select(codes, 0, objects), reduction="sum")
+    return F.cross_entropy(logits, labels).add(boxes.mul(weight / max(count, 1)))
 
 
 def sample_regions(
@@ -193,13 +193,16 @@ def sample_regions(
     objects = _any_of(objects, round(foreground * count))
     others = _any_of(others, count - len(objects))
     chosen = F.cat([objects, others])
-    labels = classes[which[chosen]].clone()
-    labels[len(objects) :] = 0
-    return chosen, labels, F.encode_boxes(truth[which[chosen]], regions[chosen])
+    nearest = which[chosen]
+    is_object = arange(len(chosen), device=chosen.device).lt(len(objects))
+    labels = F.index_select(classes, 0, nearest).mul(is_object)
+    targets = F.index_select(truth, 0, nearest)
+    return chosen, labels, F.encode_boxes(targets, F.index_select(regions, 0, chosen))
 
 
 def _any_of(places: Tensor, count: int) -> Tensor:
-    return places[randperm(len(places), device=places.device)[:count]]
+    order = randperm(len(places), device=places.device)
+    return F.index_select(places, 0, order.narrow(0, 0, min(count, len(places))))
 
 
 class Detection(NamedTuple):
@@ -218,9 +221,9 @@ def detect(
     class by itself."""
     with no_grad():
         logits, refinements = net(image.unsqueeze(0), [regions])
-        scores = F.softmax(logits, 1)
+        scores: Any = F.softmax(logits, 1)
         codes = refinements.reshape(len(regions), -1, 4)
-        boxes = F.decode_boxes(codes, regions.unsqueeze(1))
+        boxes: Any = F.decode_boxes(codes, regions.unsqueeze(1))
         boxes = F.clip_boxes_to_image(boxes, image.shape[-2:])  # type: ignore[arg-type]
         found = []
         for label in range(1, scores.shape[1]):
