@@ -1,1 +1,1 @@
-"""What explains a kernel: which one every layer of a network gets, and why."""
+"""What explains a network and its kernels: its block diagram, which kernel every layer gets, why."""

@@ -48,6 +48,7 @@ def check_layout(group):
         assert shadow > lowest
         assert x < a and a + w < x + width and b + h < y + height
         lowest = max(float(r.get("y")) + h for r in inner.findall(f"{SVG}rect"))
+        assert lowest < y + height
         check_layout(inner)
 
 
@@ -112,6 +113,12 @@ def test_identical_neighbours_are_folded_and_others_are_not():
     ]
     assert len(texts(pycnn.draw(nn.Sequential(nn.ReLU(), nn.ReLU())))) == 2
     assert len(texts(pycnn.draw(nn.Sequential(nn.ReLU(), nn.Tanh())))) == 3
+
+
+def test_folded_boxes_have_room_for_their_shadows():
+    runs = [nn.Sequential(nn.ReLU(), nn.ReLU()), nn.Tanh(), nn.Tanh(), nn.GELU(), nn.GELU()]
+    (top,) = parsed(pycnn.draw(nn.Sequential(*runs))).findall(f"{SVG}g")
+    check_layout(top)
 
 
 def test_blocks_of_other_shapes_are_told_apart():
