@@ -1,1 +1,1 @@
-"""What explains a network and its kernels: block diagrams, and which kernel a layer gets, and why."""
+"""What explains a network and its kernels: block diagrams, and which kernel a layer gets."""
