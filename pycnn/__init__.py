@@ -53,6 +53,7 @@ _LAZY_MODULES = (
 )  # fmt: skip
 _LAZY_NAMES = {
     "summary": ("nn.summary", "summary"),
+    "draw": ("study.draw", "draw"),
     "save": ("serialization", "save"),
     "load": ("serialization", "load"),
     "show_config": ("config", "show_config"),

@@ -102,6 +102,8 @@ def models(markdown: bool) -> None:
     for name in list_models():
         entry = model_entry(name)
         shape = f"{entry.channels} x {entry.size} x {entry.size}"
+        if entry.inputs is not None:
+            shape = _shapes(entry.example_inputs(), first=1)
         rows.append(
             (name, entry.paper, f"{entry.parameters:,}", f"{entry.macs:,}", shape, entry.reference,
              f"strictly, {entry.checkpoints}" if entry.checkpoints else "-")
@@ -151,7 +153,8 @@ def summary(model: str, size: int | None, batch: int, width: float) -> None:
     entry = _entry(model)
     size = size or entry.size
     net = _build(entry, width)
-    click.echo(summarize(net, (batch, entry.channels, size, size)))
+    inputs = entry.example_inputs(batch, size)
+    click.echo(summarize(net, [a.shape for a in inputs] if len(inputs) > 1 else inputs[0].shape))
 
 
 @main.command()
@@ -160,6 +163,11 @@ def config() -> None:
     from .config import show_config
 
     show_config()
+
+
+def _shapes(arrays: Any, first: int = 0) -> str:
+    """The arrays' shapes from axis `first` on: 3 x 224 x 224."""
+    return ", ".join(" x ".join(map(str, a.shape[first:])) for a in arrays)
 
 
 def _build(entry: Any, width: float, **arguments: Any) -> Any:
@@ -191,7 +199,7 @@ def explain(
     A model is run once, forward and backward. A primitive is explained by the calls that --model
     makes of it.
     """
-    from . import dispatch, manual_seed, randn
+    from . import dispatch, from_numpy, manual_seed
     from .models import list_models
     from .study.explain_model import explain_model
 
@@ -203,10 +211,10 @@ def explain(
     size = size or entry.size
     manual_seed(0)
     net = _build(entry, width)
-    x = randn(batch, entry.channels, size, size).requires_grad_()
+    inputs = [from_numpy(a).requires_grad_() for a in entry.example_inputs(batch, size)]
     with _using(provider):
         try:
-            found = explain_model(net, x, backward=not forward_only)
+            found = explain_model(net, *inputs, backward=not forward_only)
         except dispatch.NoKernel as error:
             raise click.ClickException(str(error)) from None
     if primitive:
@@ -259,17 +267,18 @@ def check(
     net = _build(entry, width)
     torch.manual_seed(seed)
     reference = get_reference(model, width=width)
-    rng = np.random.default_rng(seed)
-    images = rng.standard_normal((batch, entry.channels, size, size)).astype(np.float32)
-    target = rng.integers(0, entry.num_classes, batch)
+    inputs = entry.example_inputs(batch, size, seed=seed)
+    target = None
+    if entry.inputs is None:
+        target = np.random.default_rng(seed).integers(0, entry.num_classes, batch)
     click.echo(
-        f"{model}, width {width:g}, {batch} x {entry.channels} x {size} x {size}, "
+        f"{model}, width {width:g}, {_shapes(inputs)}, "
         f"{provider or 'the default'} provider, seed {seed}"
     )
     start = time.perf_counter()
     try:
         with using:
-            report = compare_torch(net, reference, images, target=target, seed=seed)
+            report = compare_torch(net, reference, inputs, target=target, seed=seed)
     except (ValueError, RuntimeError) as error:
         hint = (
             "" if size == entry.size else f"--size {size} where {model} is made for {entry.size}: "

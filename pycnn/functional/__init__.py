@@ -5,6 +5,7 @@ matmul ...) that torch keeps at its top level; pycnn's top level has the latter 
 
 from .activation import *
 from .conv import *
+from .detection import *
 from .distance import *
 from .dropout import *
 from .elementwise import *

@@ -31,6 +31,7 @@ __all__ = [
     "adaptive_max_pool2d",
     "avg_pool1d",
     "avg_pool2d",
+    "fixed_unpool2d",
     "lp_pool1d",
     "lp_pool2d",
     "max_pool1d",
@@ -420,6 +421,35 @@ def max_unpool1d(
     sizes = _unpooled_sizes(input.shape[-1:], taps, strides, pads, output_size)
     window = ((1, *taps), (1, *strides), (0, *pads))
     return _unpool(op, input, indices, 1, (1, *sizes), window)
+
+
+def fixed_unpool2d(
+    input: Tensor, kernel_size: Any, output_size: Sequence[int] | None = None
+) -> Tensor:
+    """y[n,c,p*R,q*S] = x[n,c,p,q], zeros elsewhere: max_unpool2d of windows that all had their
+    maximum in the top left corner.
+
+    Args:
+        input: (N, C, P, Q) or (C, P, Q), floating point.
+        kernel_size: an int, or (R, S).
+        output_size: as max_unpool2d's; (P*R, Q*S) by default.
+    Raises: as max_unpool2d.
+    Source: Dosovitskiy et al. 2015, arXiv:1411.5928, figure 3.
+    """
+    op = "fixed_unpool2d"
+    taps = pair(kernel_size, "kernel_size", 1, op)
+    check_tensor(input, "input", op)
+    if input.ndim not in (3, 4):
+        raise RuntimeError(
+            f"Input to {op} should be a 3d or 4d Tensor, "
+            f"but got a tensor with {input.ndim} dimensions."
+        )
+    P, Q = input.shape[-2:]
+    width = _unpooled_sizes((P, Q), taps, taps, (0, 0), output_size)[1]
+    xp = array.xp(input._data)
+    corners = xp.arange(P)[:, None] * (taps[0] * width) + xp.arange(Q) * taps[1]
+    places = xp.ascontiguousarray(xp.broadcast_to(corners.astype("int64"), input.shape))
+    return max_unpool2d(input, Tensor._wrap(places), taps, output_size=output_size)
 
 
 def _check_unpool(op: str, input: Tensor, indices: Tensor, spatial: int) -> None:

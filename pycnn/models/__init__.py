@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from .alexnet import *
 from .autoencoder import *
+from .chairs import *
 from .convolutionize import *
 from .deconvnet import *
 from .densenet import *
 from .densenet_cifar import *
 from .efficientnet import *
+from .encoder_decoder import *
+from .fast_rcnn import *
 from .fcn import *
 from .fractalnet import *
 from .googlenet import *

@@ -8,8 +8,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from .. import nn
 
+# (random numbers, batch, size, num_classes) to what a network takes
+Inputs = Callable[[np.random.Generator, int, int, int], tuple[np.ndarray, ...]]
 Constructor = TypeVar("Constructor", bound=Callable[..., nn.Module])
 
 
@@ -42,7 +46,7 @@ class ModelEntry(NamedTuple):
     constructor: Callable[..., nn.Module]
     family: str  # the module that holds it: pycnn/models/<family>.py
     channels: int
-    size: int  # height and width
+    size: int  # height and width, unless `inputs` says otherwise
     num_classes: int
     parameters: int
     macs: int
@@ -52,6 +56,20 @@ class ModelEntry(NamedTuple):
     checkpoints: str  # whose published state dicts load strictly, "" if nobody's
     normalisation: Normalisation | None
     reduced: Reduced
+    inputs: Inputs | None = None  # of a network that takes other than one square image
+
+    def example_inputs(
+        self, batch: int = 1, size: int | None = None, num_classes: int | None = None, seed: int = 0
+    ) -> tuple[np.ndarray, ...]:
+        """Random inputs, float32: a batch of images, or whatever else the network takes.
+
+        `size` and `num_classes` are the registered ones by default."""
+        rng = np.random.default_rng(seed)
+        size = size or self.size
+        if self.inputs is not None:
+            return self.inputs(rng, batch, size, num_classes or self.num_classes)
+        images = rng.standard_normal((batch, self.channels, size, size))
+        return (images.astype(np.float32),)
 
 
 _MODELS: dict[str, ModelEntry] = {}
@@ -70,6 +88,7 @@ def register(
     checkpoints: str = "",
     normalisation: Normalisation | None = None,
     reduced: Reduced | None = None,
+    inputs: Inputs | None = None,
     name: str | None = None,
 ) -> Callable[[Constructor], Constructor]:
     """Decorator: enter a constructor, under its own name unless `name` is given."""
@@ -81,7 +100,7 @@ def register(
         _MODELS[known] = ModelEntry(
             known, constructor, constructor.__module__.rpartition(".")[2], channels, size,
             num_classes, parameters, macs, state_entries, paper, reference, checkpoints,
-            normalisation, reduced or Reduced(),
+            normalisation, reduced or Reduced(), inputs,
         )  # fmt: skip
         return constructor
 

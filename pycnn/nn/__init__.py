@@ -76,11 +76,13 @@ from .pooling import (
     AdaptiveMaxPool2d,
     AvgPool1d,
     AvgPool2d,
+    FixedUnpool2d,
     LPPool1d,
     LPPool2d,
     MaxPool1d,
     MaxPool2d,
     MaxUnpool2d,
+    RoIPool,
 )
 from .sparse import Embedding
 from .summary import summary
@@ -93,6 +95,7 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "RoIPool",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -118,6 +121,7 @@ __all__ = [
     "Dropout",
     "Dropout2d",
     "Embedding",
+    "FixedUnpool2d",
     "Flatten",
     "Fold",
     "GroupNorm",

@@ -105,6 +105,37 @@ class MaxUnpool2d(_Window):
         return shown(self, "kernel_size", "stride", "padding")
 
 
+class FixedUnpool2d(Module):
+    """Puts every value into the top left corner of its own window, among zeros."""
+
+    def __init__(self, kernel_size: Any) -> None:
+        super().__init__()
+        at_least(kernel_size, 1, "kernel_size")
+        self.kernel_size = ntuple(kernel_size, 2, "kernel_size")
+
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        return F.fixed_unpool2d(input, self.kernel_size, output_size)
+
+    def extra_repr(self) -> str:
+        return shown(self, "kernel_size")
+
+
+class RoIPool(Module):
+    """Maximum over `output_size` bins of each region of (N, C, H, W), as F.roi_pool."""
+
+    def __init__(self, output_size: Any, spatial_scale: float) -> None:
+        super().__init__()
+        at_least(output_size, 1, "output_size")
+        self.output_size = ntuple(output_size, 2, "output_size")
+        self.spatial_scale = spatial_scale
+
+    def forward(self, input: Tensor, rois: Any) -> Tensor:
+        return F.roi_pool(input, rois, self.output_size, self.spatial_scale)
+
+    def extra_repr(self) -> str:
+        return shown(self, "output_size", "spatial_scale")
+
+
 class AvgPool1d(_Window):
     """Mean over windows of (N, C, L)."""
 

@@ -1,1 +1,1 @@
-"""What explains a kernel: which one every layer of a network gets, and why."""
+"""What explains a network and its kernels: block diagrams, and which kernel a layer gets."""

@@ -76,8 +76,8 @@ def _leave(recorder: _Recorder) -> None:
     recorder.inside.pop()
 
 
-def explain_model(net: Any, x: Tensor, backward: bool = True) -> list[Explanation]:
-    """Run `net` on `x` forward, and backward from the sum, and explain every distinct call.
+def explain_model(net: Any, *inputs: Tensor, backward: bool = True) -> list[Explanation]:
+    """Run `net` on `inputs` forward, and backward from the sum, and explain every distinct call.
 
     Calls that differ in geometry, layout, dtype or epilogue are told apart. A call made by the
     backward pass is credited to the layer whose forward had the same geometry.
@@ -88,8 +88,9 @@ def explain_model(net: Any, x: Tensor, backward: bool = True) -> list[Explanatio
     recorder = _Recorder()
     with dispatch.trace(recorder):
         with _named_layers(net, recorder):
-            output = net(x)
+            output = net(*inputs)
         if backward:
-            output.sum().backward()
+            parts = [t for t in output if t is not None] if isinstance(output, tuple) else [output]
+            sum((t.sum() for t in parts[1:]), parts[0].sum()).backward()
             net.zero_grad()
     return list(recorder.found.values())

@@ -37,9 +37,9 @@ def reduced(entry: ModelEntry) -> dict:
     return {"width": entry.reduced.width, "num_classes": 5, **entry.reduced.arguments}
 
 
-def images(entry: ModelEntry, batch: int, size: int) -> np.ndarray:
-    rng = np.random.default_rng(zlib.crc32(entry.name.encode()))
-    return rng.standard_normal((batch, entry.channels, size, size)).astype(np.float32)
+def inputs(entry: ModelEntry, batch: int, size: int, num_classes: int = 5) -> list[np.ndarray]:
+    seed = zlib.crc32(entry.name.encode())
+    return list(entry.example_inputs(batch, size, num_classes, seed))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_counts_and_names_at_full_width(name):
 def test_multiplications_at_full_size(name):
     entry = model_entry(name)
     net = get_model(name).eval()
-    found = pycnn.summary(net, (1, entry.channels, entry.size, entry.size))
+    found = pycnn.summary(net, [a.shape for a in entry.example_inputs()])
     assert found.macs == entry.macs
 
 
@@ -97,9 +97,10 @@ def test_training_equals_the_reference(name):
     entry = model_entry(name)
     net, reference = get_model(name, **reduced(entry)), get_reference(name, **reduced(entry))
     randomise(reference, 1)
-    report = compare_torch(net, reference, images(entry, 2, entry.reduced.size)).check()
+    report = compare_torch(net, reference, inputs(entry, 2, entry.reduced.size)).check()
     gradients = [r for r in report.rows if (r.dtype, r.kind) == ("float64", "gradient")]
-    assert len(gradients) == len(list(net.parameters())) + 1
+    images = [r for r in gradients if r.name.startswith("input")]
+    assert images and len(gradients) == len(list(net.parameters())) + len(images)
 
 
 @pytest.mark.parametrize("name", every_model())
@@ -107,7 +108,7 @@ def test_evaluation_equals_the_reference(name):
     entry = model_entry(name)
     net, reference = get_model(name, **reduced(entry)), get_reference(name, **reduced(entry))
     randomise(reference, 2)
-    batch = images(entry, 1, entry.reduced.size)
+    batch = inputs(entry, 1, entry.reduced.size)
     compare_torch(net.eval(), reference.eval(), batch, float32_gradients=False).check()
 
 
@@ -118,11 +119,12 @@ def test_every_parameter_gets_a_gradient(name):
     randomise(reference, 3)
     net = get_model(name, **reduced(entry)).eval()
     net.load_state_dict(reference.state_dict())
-    batch = pycnn.from_numpy(images(entry, 2, entry.reduced.size))
-    y = net(batch)
-    (y * pycnn.randn(*y.shape)).sum().backward()
+    batch = [pycnn.from_numpy(a) for a in inputs(entry, 2, entry.reduced.size)]
+    y = net(*batch)
+    for part in y if isinstance(y, tuple) else [y]:
+        (part * pycnn.randn(*part.shape)).sum().backward(retain_graph=True)
     if any(p.grad is None for p in net.parameters()):  # auxiliary heads take part in training alone
-        _, *parts = net.train()(batch)
+        _, *parts = net.train()(*batch)
         losses = [(part * pycnn.randn(*part.shape)).sum() for part in parts]
         sum(losses[1:], losses[0]).backward()
     for key, parameter in net.named_parameters():
@@ -159,6 +161,8 @@ def test_full_size_networks_equal_the_reference(name):
     # behind DeconvNet's fc6 an image is one pixel, which batch norm cannot train on alone
     batch = 2 if entry.size < 100 or name == "deconvnet" else 1
     compare_torch(net, reference, images(entry, batch, entry.size)).check()
+    batch = inputs(entry, 2 if entry.size < 100 else 1, entry.size, entry.num_classes)
+    compare_torch(net, reference, batch).check()
 
 
 def test_the_page_of_models_is_up_to_date():
