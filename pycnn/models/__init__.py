@@ -13,6 +13,10 @@ from .densenet import *
 from .densenet_cifar import *
 from .efficientnet import *
 from .googlenet import *
+from .inception_bn import *
+from .inception_resnet import *
+from .inception_v3 import *
+from .inception_v4 import *
 from .lenet import *
 from .mobilenet import *
 from .nin import *
