@@ -2,8 +2,8 @@
 
 The default is the Caffe network in circulation, with its names of parameters: biases before batch
 norm, an ordinary 7x7, pool projections of 128 channels in 4c and 4d. `slim=True` is TF-slim's, with
-the figure's 96 channels and the paper's separable stem; no biases, epsilon 1e-3, and average pools
-that leave the padding out.
+the figure's 96 channels and the paper's separable stem, which has a bias and no batch norm; no
+biases elsewhere, epsilon 1e-3, and average pools that leave the padding out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _MULTIPLIER = 8  # 7x7 filters for each colour in the separable stem
 
 
 class BNInception(nn.Module):
-    """(N, 3, H, W) images to (N, num_classes) logits; H and W are at least 29.
+    """(N, 3, H, W) images to (N, num_classes) logits; H and W are 32 k - 1 to 32 k + 6: halving
+    modules pad their convolutions and not their pools, so that maps of odd size do not fit.
 
     The layers lie flat, each convolution with its batch norm, under the names of the net file."""
 
@@ -45,7 +46,7 @@ class BNInception(nn.Module):
         if slim:
             maps = 3 * _MULTIPLIER
             self.conv1_7x7_s2_depthwise = nn.Conv2d(3, maps, 7, 2, 3, groups=3, bias=False)
-            self._enter("conv1_7x7_s2", maps, c64, 1, 1)
+            self.conv1_7x7_s2 = nn.Conv2d(maps, c64, 1)
         else:
             self._enter("conv1_7x7_s2", 3, c64, 7, 2)
         self._enter("conv2_3x3_reduce", c64, c64, 1, 1)
@@ -100,8 +101,10 @@ class BNInception(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self._slim:
-            x = self.conv1_7x7_s2_depthwise(x)
-        x = F.max_pool2d(self._run(x, "conv1_7x7_s2"), 3, 2, ceil_mode=True)
+            x = self.conv1_7x7_s2(self.conv1_7x7_s2_depthwise(x), activation="relu")
+        else:
+            x = self._run(x, "conv1_7x7_s2")
+        x = F.max_pool2d(x, 3, 2, ceil_mode=True)
         x = F.max_pool2d(self._run(x, "conv2_3x3_reduce", "conv2_3x3"), 3, 2, ceil_mode=True)
         for place in _ROWS:
             x = self._module(x, place)

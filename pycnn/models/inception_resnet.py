@@ -60,10 +60,11 @@ def _rows_v1(paper: bool) -> Rows:
     stem = [row for row in _STEM if row != "max/2"] + ["3x3/2:256"]
     named: Rows = [(f"features.init_block.conv{i}", row) for i, row in enumerate(stem, 1)]
     named.insert(_STEM.index("max/2"), ("features.init_block.pool", "max/2"))
+    last: list[Row] = [] if paper else [Scaled(c, 1.0, None)]
     stages: list[list[Row]] = [
         [Scaled(a, _SCALES[0])] * 5,
-        [reduction_a] + [Scaled(b, _SCALES[1])] * 10,
-        [reduction_b] + [Scaled(c, _SCALES[2])] * 5 + ([] if paper else [Scaled(c, 1.0, None)]),
+        [reduction_a, *[Scaled(b, _SCALES[1])] * 10],
+        [reduction_b, *[Scaled(c, _SCALES[2])] * 5, *last],
     ]
     for number, stage in enumerate(stages, 1):
         named += [(f"features.stage{number}.unit{i}", row) for i, row in enumerate(stage, 1)]

@@ -19,7 +19,7 @@ class Layer(NamedTuple):
     """A line of the net file: what it computes from which blobs."""
 
     name: str
-    kind: str  # convolution, depthwise, max, average, concat
+    kind: str  # convolution, depthwise, pointwise (with bias, no norm), max, average, concat
     bottoms: tuple[str, ...]
     outputs: int = 0
     kernel: int = 1
@@ -59,7 +59,8 @@ def _net_file(slim: bool) -> list[Layer]:
     top = "data"
     if slim:
         net.append(Layer("conv1_7x7_s2_depthwise", "depthwise", ("data",), 24, 7, 2, 3))
-        top = conv("conv1_7x7_s2", "conv1_7x7_s2_depthwise", 64)
+        net.append(Layer("conv1_7x7_s2", "pointwise", ("conv1_7x7_s2_depthwise",), 64))
+        top = "conv1_7x7_s2"
     else:
         top = conv("conv1_7x7_s2", "data", 64, 7, 2)
     top = pool("pool1_3x3_s2", "max", top, 2)
@@ -91,6 +92,9 @@ class BNInception(nn.Module):
                 channels[layer.name] = layer.outputs
                 depthwise = nn.Conv2d(inputs, layer.outputs, *geometry, groups=inputs, bias=False)
                 self.add_module(layer.name, depthwise)
+            elif layer.kind == "pointwise":
+                channels[layer.name] = scaled(layer.outputs, width)
+                self.add_module(layer.name, nn.Conv2d(inputs, channels[layer.name], 1))
             elif layer.kind == "convolution":
                 channels[layer.name] = outputs = scaled(layer.outputs, width)
                 self.add_module(layer.name, nn.Conv2d(inputs, outputs, *geometry, bias=not slim))
@@ -119,7 +123,9 @@ class BNInception(nn.Module):
             else:
                 top = self.get_submodule(layer.name)(bottoms[0])
                 if layer.kind == "convolution":
-                    top = self.get_submodule(layer.name + "_bn")(top).relu()
+                    top = self.get_submodule(layer.name + "_bn")(top)
+                if layer.kind != "depthwise":
+                    top = top.relu()
             blobs[layer.name] = top
         return self.last_linear(blobs[self.net[-1].name].mean((2, 3)))
 
