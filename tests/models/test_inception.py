@@ -218,3 +218,13 @@ def test_counts_of_the_residual_variants():
         )
         assert count(net) - scales == keras
     assert count(get_model("inception_resnet_v2", num_classes=1001)) == 55_845_001
+
+
+@pytest.mark.usefixtures("no_initialisation")
+def test_the_first_row_of_googlenet_s_table_is_a_separable_stem():
+    """2.7 K parameters and 34 M operations, where a plain 7x7 has 9.4 K and 118 M."""
+    for slim, weights, macs in ((True, 2_712, 34_019_328), (False, 9_408, 118_013_952)):
+        net = get_model("inception_bn", slim=slim)
+        stem = [m for key, m in net.named_children() if key.startswith("conv1") and "bn" not in key]
+        assert sum(m.weight.numel() for m in stem) == weights
+        assert 112 * 112 * sum(m.weight.numel() for m in stem) == macs
