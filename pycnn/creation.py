@@ -25,12 +25,14 @@ def _finish(a: Array, requires_grad: bool) -> Tensor:
     return t.requires_grad_() if requires_grad else t
 
 
-def _array_of(data: Any) -> np.ndarray:
-    """A NumPy array of nested numbers in torch's default dtype, or of an array in its own."""
+def _array_of(data: Any, exact: bool) -> np.ndarray:
+    """A NumPy array of nested numbers in torch's default dtype, or of an array in its own; `exact`:
+    floats stay float64, for a dtype that they are to have instead of the default."""
     if isinstance(data, np.generic):
         return np.asarray(data)
     if isinstance(data, (bool, int, float)):
-        return np.asarray(data, dtypes.scalar_dtype(data))
+        exact = exact and isinstance(data, float)
+        return np.asarray(data, np.float64 if exact else dtypes.scalar_dtype(data))
     if isinstance(data, (list, tuple)):
         has_typed = any(isinstance(item, (np.ndarray, np.generic, Tensor)) for item in data)
         items = [item.detach().cpu().numpy() if isinstance(item, Tensor) else item for item in data]
@@ -44,7 +46,7 @@ def _array_of(data: Any) -> np.ndarray:
             raise TypeError(
                 f"data: expected nested sequences of real numbers, got items of dtype {a.dtype}"
             )
-        if not has_typed and a.dtype == np.float64:
+        if not (has_typed or exact) and a.dtype == np.float64:
             a = a.astype(dtypes.get_default_dtype())
         return a
     raise TypeError(
@@ -67,7 +69,7 @@ def tensor(
     elif hasattr(data, "__array__"):
         source = np.asarray(data)
     else:
-        source = _array_of(data)
+        source = _array_of(data, exact=dtype is not None)
     wanted = dtypes.as_dtype(source.dtype if dtype is None else dtype)
     out = array.empty_like(source, wanted)
     out[...] = source
@@ -81,7 +83,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     elif isinstance(data, np.ndarray):
         t = from_numpy(data)
     else:
-        t = tensor(data)
+        t = tensor(data, dtype=None if hasattr(data, "__array__") else dtype)
     if dtype is not None:
         t = t.to(dtypes.as_dtype(dtype))
     return t if device is None else t.to(array.as_device(device))

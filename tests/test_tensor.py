@@ -64,6 +64,15 @@ def test_tensor_infers_torchs_dtype_and_copies(data):
     np.testing.assert_array_equal(t.numpy(), expected.numpy())
 
 
+@pytest.mark.parametrize("make", [pycnn.tensor, pycnn.as_tensor])
+@pytest.mark.parametrize("data", [0.1, [0.1, 1e300], [[16_777_217.0]], (2**53 - 1.0,)])
+def test_floats_reach_a_wider_dtype_unrounded(make, data):
+    t = make(data, dtype="float64")
+    assert t.dtype == np.float64
+    np.testing.assert_array_equal(t.numpy(), np.asarray(data))
+    assert make([16_777_217.0], dtype="int64").item() == 16_777_217
+
+
 def test_tensor_copies_and_takes_a_dtype_in_every_spelling():
     a = np.arange(3.0)
     assert not np.shares_memory(pycnn.tensor(a).numpy(), a)

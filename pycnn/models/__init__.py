@@ -21,6 +21,10 @@ from .fast_rcnn import *
 from .fcn import *
 from .fractalnet import *
 from .googlenet import *
+from .inception_bn import *
+from .inception_resnet import *
+from .inception_v3 import *
+from .inception_v4 import *
 from .lenet import *
 from .mobilenet import *
 from .nin import *

@@ -48,7 +48,9 @@ class GoogLeNetOutputs(NamedTuple):
 class BasicConv2d(nn.Module):
     """Convolution without bias, batch norm, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel_size: int, **keywords: Any) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel_size: int | tuple[int, int], **keywords: Any
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel_size, bias=False, **keywords)
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)
