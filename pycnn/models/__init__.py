@@ -16,13 +16,17 @@ from .googlenet import *
 from .lenet import *
 from .mobilenet import *
 from .nin import *
+from .preact_resnet import *
 from .registry import IMAGENET, ModelEntry, get_model, list_models, model_entry
 from .resnet import *
 from .resnet_cifar import *
 from .resnext import *
+from .resnext_cifar import *
+from .senet import *
 from .shufflenet_v2 import *
 from .squeezenet import *
 from .vgg import *
 from .wide_resnet import *
+from .wide_resnet_cifar import *
 from .xception import *
 from .zfnet import *
