@@ -19,7 +19,7 @@ from .registry import INCEPTION, Reduced, named, register
 from .width import check_arguments, scaled
 
 # name -> units of the stages, parameters, multiply-adds, entries of the state dict
-_IMAGENET = {
+_IMAGENET: dict[str, tuple[tuple[int, ...], int, int, int]] = {
     "preact_resnet18": ((2, 2, 2, 2), 11_687_720, 1_814_073_344, 107),
     "preact_resnet34": ((3, 4, 6, 3), 21_795_880, 3_663_761_408, 203),
     "preact_resnet50": ((3, 4, 6, 3), 25_549_352, 4_089_184_256, 300),
@@ -28,7 +28,7 @@ _IMAGENET = {
     "preact_resnet200": ((3, 24, 36, 3), 64_666_152, 15_007_481_856, 1_200),
 }
 # and the shortcuts: 110 layers have those of the first paper, the deeper ones projections
-_CIFAR = {
+_CIFAR: dict[str, tuple[tuple[int, ...], str, int, int, int]] = {
     "preact_resnet110": ((18, 18, 18), "A", 1_727_962, 252_887_680, 656),
     "preact_resnet164": ((18, 18, 18), "B", 1_703_258, 247_646_720, 983),
     "preact_resnet1001": ((111, 111, 111), "B", 10_327_706, 1_490_995_712, 6_005),
@@ -139,14 +139,13 @@ def _constructor(name: str) -> Callable[..., PreActResNet]:
         counts, parameters, macs, entries = _IMAGENET[name]
     else:
         counts, option, parameters, macs, entries = _CIFAR[name]
-    stem, planes = (64, (64, 128, 256, 512)) if imagenet else (16, (16, 32, 64))
+    stem = 64 if imagenet else 16
 
     def build(
         num_classes: int, width: float, unit: str, shortcut: str, share_first: bool, v1: bool
     ) -> PreActResNet:
         check_arguments(num_classes, width)
-        scaled_planes = (scaled(n, width) for n in planes)
-        stages = tuple(zip(scaled_planes, counts, strict=True))
+        stages = tuple((scaled(stem << i, width), count) for i, count in enumerate(counts))
         plan = Plan(imagenet, scaled(stem, width), stages, deep, unit, shortcut, v1, share_first)
         return PreActResNet(plan, num_classes).to(memory_format=array.channels_last)
 
@@ -170,7 +169,7 @@ def _constructor(name: str) -> Callable[..., PreActResNet]:
     return register(
         "He et al. 2016", parameters, macs, entries, size=224 if imagenet else 32,
         num_classes=1000 if imagenet else 10,
-        reference="timm resnetv2" if imagenet and counts[1] != 24 else "pytorchcv",
+        reference="timm resnetv2" if imagenet else "pytorchcv",
         checkpoints="timm resnetv2" if published else "",
         normalisation=INCEPTION if published else None,
         reduced=Reduced(0.125, 48) if imagenet else Reduced(0.5, 16),
