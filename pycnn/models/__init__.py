@@ -28,11 +28,14 @@ from .inception_v4 import *
 from .lenet import *
 from .mobilenet import *
 from .nin import *
+from .preact_resnet import *
 from .registry import IMAGENET, ModelEntry, get_model, list_models, model_entry
 from .resnet import *
 from .resnet_cifar import *
 from .resnext import *
+from .resnext_cifar import *
 from .segnet import *
+from .senet import *
 from .shufflenet_v1 import *
 from .shufflenet_v2 import *
 from .squeezenet import *
@@ -40,5 +43,6 @@ from .stochastic_depth import *
 from .unet import *
 from .vgg import *
 from .wide_resnet import *
+from .wide_resnet_cifar import *
 from .xception import *
 from .zfnet import *
