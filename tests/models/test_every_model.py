@@ -19,7 +19,8 @@ from pycnn.testing import compare_torch
 
 torch = pytest.importorskip("torch")
 
-_FIRST = {entry.family: entry.name for entry in reversed(_MODELS.values())}
+# family -> the first of its models
+FIRST = {entry.family: entry.name for entry in reversed(_MODELS.values())}
 # in training these norm single pixels, of which one image has one for each channel
 _TWO_IMAGES = ("deconvnet", "inception_resnet_v1", "inception_v3")
 
@@ -28,7 +29,7 @@ def every_model() -> list:
     """The names of all models; those beyond the first of a family are slow."""
     return [
         name
-        if _FIRST[model_entry(name).family] == name
+        if FIRST[model_entry(name).family] == name
         else pytest.param(name, marks=pytest.mark.slow)
         for name in list_models()
     ]

@@ -10,7 +10,11 @@ import pycnn
 from pycnn import functional as F
 from pycnn.config import cuda_modules
 from pycnn.kernels import mode
+from pycnn.models import get_model, model_entry
 from pycnn.references import get_reference
+from pycnn.testing import compare_torch
+
+from .test_every_model import FIRST, inputs, randomise, reduced
 
 _TRITON_RUNS_HERE = mode.why_not() is None and mode.wanted() == mode.INTERPRETED
 PROVIDERS = {
@@ -75,6 +79,26 @@ def test_a_training_step(name: str, provider: str) -> None:
     for a, b in zip(got, expected, strict=True):
         assert a.shape == b.shape
         assert np.linalg.norm(a - b) <= 1e-9 * max(np.linalg.norm(b), 1e-6 * scale)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "name, provider",
+    [
+        pytest.param(name, provider, marks=[mark, *([pytest.mark.slow] * (provider == "triton"))])
+        for provider, mark in PROVIDERS.items()
+        for name in sorted(FIRST.values())
+    ],
+)
+def test_a_family_equals_pytorch(name: str, provider: str) -> None:
+    """One network of each family, small, on one image, on the provider's kernels and no others."""
+    entry = model_entry(name)
+    net, reference = get_model(name, **reduced(entry)), get_reference(name, **reduced(entry))
+    randomise(reference, 4)
+    batch = inputs(entry, 1, entry.reduced.size)
+    with pycnn.trace() as trace:
+        compare_torch(net.eval(), reference.eval(), batch, float32=False, provider=provider).check()
+    assert {r.provider for r in trace.records} <= {provider, "array"}
 
 
 @PROVIDERS["cuda"]
