@@ -75,6 +75,21 @@ def test_check_passes_and_shows_the_rows():
         assert words in result.output
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("deep_clustering", "--width", 0.25),  # clusters and an image
+        ("unet", "--width", 0.0625, "--size", 188),  # a map
+        ("fast_rcnn_caffenet", "--width", 0.0625, "--size", 200),  # an image and its regions
+    ],
+)
+def test_check_of_networks_that_are_no_classifiers(arguments):
+    pytest.importorskip("torch")
+    result = run("check", *arguments)
+    assert result.exit_code == 0, result.output
+    assert f"{arguments[0]} equals PyTorch" in result.output
+
+
 def test_check_fails_on_a_wrong_network(monkeypatch):
     pytest.importorskip("torch")
     tanh = pycnn.functional.tanh

@@ -131,8 +131,8 @@ def compare_torch(
             mode, but dropout is off; they end in float32 with their buffers as they were, and `net`
             with `torch_net`'s parameters.
         inputs: an array or tensor, or a sequence of them; the floating ones are differentiated.
-        target: class indices; the loss is then their cross-entropy, otherwise
-            <output, random numbers>.
+        target: class indices; the loss of an (N, classes) output is then their cross-entropy. That
+            of any other output is <output, random numbers>.
         float32, float32_gradients: whether to compare in float32 too, and the gradients there.
         provider: as in `pycnn.using`; by default what dispatch chooses.
         device: where pycnn runs; PyTorch runs on the CPU.
@@ -153,7 +153,7 @@ def compare_torch(
         losses = []
         rng = np.random.default_rng(seed)
         for part in _parts(output):
-            if labels is not None:
+            if labels is not None and part.ndim == 2:
                 losses.append(side.F.cross_entropy(part, side.tensor(labels, False)))
                 continue
             random = rng.standard_normal(tuple(part.shape)).astype(to_numpy(part).dtype)
