@@ -239,6 +239,17 @@ def test_differences_are_caught_in_float64(kind, attribute, spoiler):
         report.check()
 
 
+@pytest.mark.parametrize("wrong", [1e-9, 1e-12])
+def test_a_gradient_that_should_be_zero_is_judged(wrong):
+    """A bias in front of batch norm: its rounding errors are forgiven, other numbers are not."""
+    net, reference = pair()
+    bias = net[0].bias
+    bias.register_hook(lambda gradient: gradient + wrong)
+    report = compare_torch(net, reference, 10 * np.tile(images(), (4, 1, 3, 3)), float32=False)
+    (row,) = report.failures()
+    assert (row.kind, row.name) == ("gradient", "0.bias")
+
+
 def test_coarse_float32_is_caught():
     layer = SpoiledLinear(8, 5)
     layer.value = lambda y: y.astype(np.float16).astype(y.dtype) if y.dtype == np.float32 else y * 1

@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(kRowThreads) softmax_rows_kernel(SoftmaxFprop<
             p.y.template store<N>(at[0] + c, values[i]);
         }
     } else {
-        const auto all = row_exponentials<Group, N>(p.x, at[1], left, room);
+        const auto all = row_exponentials<Group, N>(p.x, at[1], int64_t{0}, left, room);
         const A last = p.last(all.total);
         for (int64_t c = 0; c < left; c += Group * N) {
             const auto x = p.x.template load<N>(at[1] + c);

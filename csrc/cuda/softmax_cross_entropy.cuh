@@ -131,8 +131,7 @@ __global__ void __launch_bounds__(kRowThreads) cross_entropy_rows_kernel(CrossEn
     int64_t at[4];
     locate(p.rows.walk, static_cast<uint32_t>(row), at);
     const int64_t first = int64_t{threadIdx.x % Group} * N, step = int64_t{Group} * N;
-    const auto all =
-        row_exponentials<Group, N>(p.logits, at[0] + first, p.rows.length - first, room);
+    const auto all = row_exponentials<Group, N>(p.logits, at[0], first, p.rows.length, room);
     const A top = all.top, log_sum = log_of(top, all.total, p.rows.length);
     A spread = 0;
     if (p.smooths) {

@@ -94,12 +94,13 @@ __device__ __forceinline__ A sum_of(A a, A b) {
 }
 
 // The exponentials of a row whose elements lie side by side, known to all of its group of threads.
-// `at` is the thread's first vector, `left` how many elements lie from there to the row's end.
+// The thread takes the vectors at + first, at + first + Group * N ... below at + length.
 template <int Group, int N, class T, class A = Accumulation<T>>
 __device__ __forceinline__ Exponentials<A> row_exponentials(const Elements<T>& x, int64_t at,
-                                                            int64_t left, A* room) {
+                                                            int64_t first, int64_t length,
+                                                            A* room) {
     Exponentials<A> own;
-    for_groups<kRowLoads<A>>(int64_t{0}, left, int64_t{Group} * N, [&](auto many, int64_t c) {
+    for_groups<kRowLoads<A>>(first, length, int64_t{Group} * N, [&](auto many, int64_t c) {
         constexpr int Many = decltype(many)::value;
         Vector<T, N> loaded[Many];
 #pragma unroll

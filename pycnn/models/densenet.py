@@ -181,7 +181,7 @@ def _constructor(name: str) -> Callable[..., DenseNet]:
     return register(
         "Huang et al. 2017", parameters, macs, entries, reference="torchvision",
         checkpoints=published, normalisation=IMAGENET if published else None,
-        reduced=Reduced(0.25, 40),
+        reduced=Reduced(0.25, 64),
     )(named(make, name, doc))  # fmt: skip
 
 

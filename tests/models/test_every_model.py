@@ -45,6 +45,14 @@ def inputs(entry: ModelEntry, batch: int, size: int, num_classes: int = 5) -> li
     return list(entry.example_inputs(batch, size, num_classes, seed))
 
 
+@pytest.fixture(autouse=True)
+def seeded(request):
+    """The same weights in every run."""
+    seed = zlib.crc32(request.node.name.encode())
+    torch.manual_seed(seed)
+    pycnn.manual_seed(seed)
+
+
 @pytest.fixture
 def no_initialisation(monkeypatch):
     """Names and shapes need no random numbers, of which VGG-16 would draw 138 million."""
@@ -111,7 +119,8 @@ def test_evaluation_equals_the_reference(name):
     entry = model_entry(name)
     net, reference = get_model(name, **reduced(entry)), get_reference(name, **reduced(entry))
     randomise(reference, 2)
-    batch = inputs(entry, 1, entry.reduced.size)
+    # several: of the few logits of one image PyTorch's error in float32, the bound, may be luck
+    batch = inputs(entry, 4, entry.reduced.size)
     compare_torch(net.eval(), reference.eval(), batch, float32_gradients=False).check()
 
 
