@@ -81,13 +81,17 @@ def test_a_training_step(name: str, provider: str) -> None:
         assert np.linalg.norm(a - b) <= 1e-9 * max(np.linalg.norm(b), 1e-6 * scale)
 
 
+# what Triton's interpreter runs within minutes; chairs_decoder takes it more than half an hour
+INTERPRETED = ("alexnet",)
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "name, provider",
     [
         pytest.param(name, provider, marks=[mark, *([pytest.mark.slow] * (provider == "triton"))])
         for provider, mark in PROVIDERS.items()
-        for name in sorted(FIRST.values())
+        for name in (INTERPRETED if provider == "triton" else sorted(FIRST.values()))
     ],
 )
 def test_a_family_equals_pytorch(name: str, provider: str) -> None:
