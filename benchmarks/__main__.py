@@ -13,6 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from pycnn.files import replacing
+
 from . import measure
 
 RESULTS = Path(__file__).parent / "results"
@@ -29,13 +31,10 @@ def _machine() -> str:
 
 
 def _write(rows: list[dict[str, Any]], out: Path) -> None:
-    """The file is complete or not there."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{os.getpid()}-{out.name}")
-    unfinished.write_text(
-        json.dumps({**measure.provenance(), "rows": rows}, indent=1) + "\n", encoding="utf-8"
-    )
-    os.replace(unfinished, out)
+    text = json.dumps({**measure.provenance(), "rows": rows}, indent=1) + "\n"
+    with replacing(out) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def _print(row: dict[str, Any], console: Console) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import array, dispatch, models
+from .files import replacing
 from .functional import cross_entropy
 from .tensor import Tensor
 from .testing import Report, compare_torch, to_torch
@@ -130,8 +131,10 @@ def run_demo(
         + _family_table(ours, theirs)
     )
     table_file, picture = out / "kernels.txt", out / "xception.png"
-    _write(table_file, lambda path: path.write_text(table + "\n", encoding="utf-8"))
-    _write(picture, lambda path: _draw(path, photo, saliency, report, ours, theirs, width))
+    with replacing(table_file) as path:
+        path.write_text(table + "\n", encoding="utf-8")
+    with replacing(picture) as path:
+        _draw(path, photo, saliency, report, ours, theirs, width)
     return DemoResult(report, picture.resolve(), table_file.resolve(), table)
 
 
@@ -286,16 +289,6 @@ def _family_table(ours: Timing, theirs: Timing) -> str:
             f"{family:32} {seconds * 1e3:8.1f} {seconds / whole:6.1%} {other * 1e3:8.1f} {ratio:>6}"
         )
     return "\n".join(lines)
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    """`write` to a name beside `path`, then rename: the file is complete or not there."""
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        write(unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _draw(

@@ -15,6 +15,7 @@ from typing import Any
 from .. import array, nn
 from ..autograd import no_grad
 from ..creation import zeros
+from ..nn.summary import evaluating
 from ..tensor import Tensor
 
 __all__ = ["convolutionize"]
@@ -76,7 +77,6 @@ def _map_shapes(
 ) -> dict[str, tuple[int, ...]]:
     """The shape in front of each pooling and Flatten on an image of the classifier's own size."""
     net = nn.Sequential(OrderedDict(layers))
-    training = [(m, m.training) for m in net.modules()]
     shapes: dict[str, tuple[int, ...]] = {}
     handles = []
     for name, module in net.named_modules():
@@ -90,13 +90,11 @@ def _map_shapes(
     rows, columns = (size, size) if isinstance(size, int) else size
     image = zeros(1, first.in_channels, rows, columns)
     try:
-        with no_grad():
-            net.eval()(image.to(first.weight.device, first.weight.dtype))
+        with no_grad(), evaluating(net):
+            net(image.to(first.weight.device, first.weight.dtype))
     finally:
         for handle in handles:
             handle.remove()
-        for module, flag in training:
-            module.training = flag
     return shapes
 
 

@@ -102,7 +102,7 @@ def summary(net: Module, input_shape: Any, *, dtype: Any = None, device: Any = N
     shapes = input_shape if several else [input_shape]
     inputs = [zeros(tuple(s), dtype=dtype, device=device or "cpu") for s in shapes]
     rows: list[LayerRow] = []
-    with no_grad(), _evaluating(net), dispatch.trace() as trace, _watching(net, trace, rows):
+    with no_grad(), evaluating(net), dispatch.trace() as trace, _watching(net, trace, rows):
         net(*inputs)
     counts = [(p.numel(), p.requires_grad) for p in net.parameters()]
     return Summary(
@@ -113,7 +113,7 @@ def summary(net: Module, input_shape: Any, *, dtype: Any = None, device: Any = N
 
 
 @contextmanager
-def _evaluating(net: Module) -> Iterator[None]:
+def evaluating(net: Module) -> Iterator[None]:
     """Every module below `net` in evaluation mode, and each as it was afterwards."""
     flags = [(module, module.training) for module in net.modules()]
     net.eval()

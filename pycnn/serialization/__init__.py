@@ -11,10 +11,8 @@ and put in place in one step, so that it is complete or not there.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +20,7 @@ import numpy as np
 
 from ..array import to_device
 from ..autograd import wrap
+from ..files import replacing
 from ..tensor import Tensor
 from . import npz, pth, safetensors
 
@@ -75,18 +74,8 @@ def save(
     path = Path(path)
     known = format_of(path)
     arrays = {str(name): _host_array(name, value) for name, value in state_dict.items()}
-    handle, unfinished = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}-", suffix=path.suffix
-    )
-    os.close(handle)
-    try:
-        known.write(Path(unfinished), arrays, dict(metadata or {}))
-        os.chmod(unfinished, 0o666 & ~_umask())
-        os.replace(unfinished, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(unfinished)
-        raise
+    with replacing(path) as unfinished:
+        known.write(unfinished, arrays, dict(metadata or {}))
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> OrderedDict[str, Tensor]:
@@ -120,9 +109,3 @@ def _host_array(name: Any, value: Any) -> np.ndarray:
             f"state_dict[{name!r}] must be a Tensor or a NumPy array, not {type(value).__name__}"
         )
     return value
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files import replacing
 from . import sass, toolkit
 from .sass import Facts
 
@@ -157,12 +158,10 @@ def _kept(stem: str, arch: str, kind: str) -> Path:
 def _keep(path: Path, content: bytes) -> None:
     """Writes a file in one step; earlier ones of the same source and architecture go."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
     for old in path.parent.glob(f"{path.name.rpartition('-')[0]}-*{path.suffix}"):
         old.unlink(missing_ok=True)
-    os.replace(temporary, path)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def shortened(name: str) -> str:

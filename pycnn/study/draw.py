@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from .. import nn
 from ..autograd import no_grad
 from ..creation import zeros
-from ..nn.summary import _evaluating
+from ..files import replacing
+from ..nn.summary import evaluating
 from ..tensor import Tensor
 
 _LINE, _CHARACTER = 16.0, 7.25  # a line of text, and the widest a character of its font gets
@@ -105,7 +105,8 @@ def draw(
         root.lines.insert(1, "input " + ", ".join(map(_text, inputs)))
     text = _svg(root)
     if path is not None:
-        _write(text, Path(path))
+        with replacing(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     return text
 
 
@@ -116,7 +117,7 @@ def _run(net: nn.Module, inputs: list[tuple[int, ...]], shapes: Shapes) -> None:
     first = next(net.parameters(), None)
     dtype, device = (None, "cpu") if first is None else (first.dtype, first.device)
     tensors = [zeros(shape, dtype=dtype, device=device) for shape in inputs]
-    with no_grad(), _evaluating(net), _watching(net, shapes):
+    with no_grad(), evaluating(net), _watching(net, shapes):
         net(*tensors)
 
 
@@ -265,18 +266,6 @@ def _place(parent: ElementTree.Element, box: _Box, x: float, y: float) -> None:
         _place(group, inner, left, y)
         y += inner.tall
         before = y
-
-
-def _write(text: str, path: Path) -> None:
-    """Under a temporary name first, then in its place."""
-    unfinished = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(unfinished)
-        raise
 
 
 __all__ = ["draw"]
