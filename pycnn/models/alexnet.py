@@ -61,18 +61,7 @@ class AlexNet2012(nn.Module):
 
     def layers_in_order(self) -> list[tuple[str, nn.Module]]:
         """Its layers in order, for `convolutionize`."""
-        relu = nn.ReLU()
-        shrink = [("norm", self.norm), ("pool", self.pool)]
-        shrink = shrink if self.norm_first else shrink[::-1]
-        order: list[tuple[str, nn.Module]] = []
-        for i in (1, 2, 3, 4, 5):
-            order += [(f"conv{i}", getattr(self, f"conv{i}")), (f"relu{i}", relu)]
-            order += [(f"{name}{i}", layer) for name, layer in shrink if i < 3]
-        order += [("pool5", self.pool), ("flatten", nn.Flatten())]
-        for i in (6, 7):
-            order += [(f"fc{i}", getattr(self, f"fc{i}")), (f"relu{i}", relu)]
-            order.append((f"dropout{i}", self.dropout))
-        return [*order, ("fc8", self.fc8)]
+        return five_convolutions_in_order(self, self.norm_first)
 
     def _shrink(self, x: Tensor) -> Tensor:
         return self.pool(self.norm(x)) if self.norm_first else self.norm(self.pool(x))
@@ -84,6 +73,22 @@ class AlexNet2012(nn.Module):
         x = self.pool(self.conv5(x, activation="relu")).flatten(1)
         x = self.dropout(F.relu(self.fc6(x)))
         return self.fc8(self.dropout(F.relu(self.fc7(x))))
+
+
+def five_convolutions_in_order(net: nn.Module, norm_first: bool) -> list[tuple[str, nn.Module]]:
+    """The layers in order of conv1 to conv5, the first two and the last pooled, and fc6 to fc8."""
+    relu = nn.ReLU()
+    shrink = [("norm", net.norm), ("pool", net.pool)]
+    shrink = shrink if norm_first else shrink[::-1]
+    order: list[tuple[str, nn.Module]] = []
+    for i in (1, 2, 3, 4, 5):
+        order += [(f"conv{i}", getattr(net, f"conv{i}")), (f"relu{i}", relu)]
+        order += [(f"{name}{i}", layer) for name, layer in shrink if i < 3]
+    order += [("pool5", net.pool), ("flatten", nn.Flatten())]
+    for i in (6, 7):
+        order += [(f"fc{i}", getattr(net, f"fc{i}")), (f"relu{i}", relu)]
+        order.append((f"dropout{i}", net.dropout))
+    return [*order, ("fc8", net.fc8)]
 
 
 class AlexNet(nn.Module):

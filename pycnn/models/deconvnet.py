@@ -11,9 +11,9 @@ from .. import array, nn
 from .. import functional as F
 from ..tensor import Tensor
 from .registry import Reduced, register
+from .vgg import STAGES_16
 from .width import check_arguments, scaled
 
-_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions
 _HIDDEN = 4096
 _LEAST = 193  # pixels that leave fc6 its 7 x 7
 
@@ -25,10 +25,10 @@ class DeconvNet(nn.Module):
     def __init__(self, num_classes: int, width: float) -> None:
         super().__init__()
         hidden = scaled(_HIDDEN, width)
-        planes = [scaled(c, width) for c, _ in _STAGES]
+        planes = [scaled(c, width) for c, _ in STAGES_16]
         self.stages: list[list[tuple[str, str]]] = [[] for _ in range(12)]
         channels = 3
-        for stage, (_, count) in enumerate(_STAGES, 1):
+        for stage, (_, count) in enumerate(STAGES_16, 1):
             for i in range(1, count + 1):
                 name = f"{stage}_{i}"
                 conv = nn.Conv2d(channels, planes[stage - 1], 3, padding=1)
@@ -39,7 +39,7 @@ class DeconvNet(nn.Module):
         up = nn.ConvTranspose2d(hidden, channels, 7)
         self._add(6, "fc6_deconv", "fc6_deconv_bn", up)
         for stage in range(5, 0, -1):
-            count = _STAGES[stage - 1][1]
+            count = STAGES_16[stage - 1][1]
             for i in range(1, count + 1):
                 # the last of a stage already has the channels of the next
                 outputs = planes[max(stage - 2 if i == count else stage - 1, 0)]

@@ -18,6 +18,7 @@ from ..autograd import no_grad
 from ..creation import arange, randperm
 from ..tensor import Tensor
 from .registry import Reduced, named, register
+from .vgg import STAGES_16
 from .width import check_arguments, scaled
 
 SPATIAL_SCALE = 1 / 16  # the strides of each trunk up to its last maps
@@ -62,7 +63,7 @@ class Net(NamedTuple):
 
 def _vgg16() -> tuple[Conv | Pool, ...]:
     layers: list[Conv | Pool] = []
-    for stage, (count, planes) in enumerate([(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)], 1):
+    for stage, (planes, count) in enumerate(STAGES_16, 1):
         layers += [Conv(f"conv{stage}_{i}", planes) for i in range(1, count + 1)]
         layers.append(Pool(f"pool{stage}", 2))
     return tuple(layers[:-1])  # regions are pooled instead

@@ -20,9 +20,9 @@ from ..autograd import no_grad
 from ..creation import tensor
 from ..tensor import Tensor
 from .registry import Reduced, named, register
+from .vgg import STAGES_16
 from .width import check_arguments, scaled
 
-_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions of VGG-16
 _HIDDEN = 4096
 _FIRST_PADDING = 100
 
@@ -85,7 +85,7 @@ class FCN(nn.Module):
         super().__init__()
         self.steps = _VARIANTS[variant][0]
         channels, pools = 3, {}
-        for stage, (planes, count) in enumerate(_STAGES, 1):
+        for stage, (planes, count) in enumerate(STAGES_16, 1):
             outputs = scaled(planes, width)
             for i in range(1, count + 1):
                 padding = _FIRST_PADDING if (stage, i) == (1, 1) else 1
@@ -123,7 +123,7 @@ class FCN(nn.Module):
             raise ValueError(f"x: got shape {list(x.shape)}, expected (N, 3, H, W)")
         height, width = x.shape[2:]
         pools: dict[str, Tensor] = {}
-        for stage, (_, count) in enumerate(_STAGES, 1):
+        for stage, (_, count) in enumerate(STAGES_16, 1):
             for i in range(1, count + 1):
                 x = getattr(self, f"conv{stage}_{i}")(x, activation="relu")
             x = pools[f"pool{stage}"] = self.pool(x)

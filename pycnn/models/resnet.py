@@ -81,13 +81,15 @@ def bottlenecks(option: str = "B", **arguments: Any) -> Block:
     return make
 
 
-def _basic(option: str) -> Block:
+def basic_blocks(option: str = "B") -> Block:
+    """Basic blocks with a kind of shortcut."""
     return lambda inputs, planes, stride: BasicBlock(
         inputs, planes, stride, shortcut(option, inputs, planes, stride)
     )
 
 
-def _plain(inputs: int, planes: int, stride: int) -> BasicBlock:
+def plain_block(inputs: int, planes: int, stride: int) -> BasicBlock:
+    """The two convolutions of a basic block, and nothing added to them."""
     return BasicBlock(inputs, planes, stride, None, residual=False)
 
 
@@ -101,10 +103,10 @@ def _constructor(name: str) -> Callable[..., ResNet]:
         return net.to(memory_format=array.channels_last)
 
     def plain(num_classes: int = 1000, width: float = 1.0) -> ResNet:
-        return build(_plain, num_classes, width)
+        return build(plain_block, num_classes, width)
 
     def basic(num_classes: int = 1000, width: float = 1.0, shortcut: str = "B") -> ResNet:
-        return build(_basic(shortcut), num_classes, width)
+        return build(basic_blocks(shortcut), num_classes, width)
 
     def bottleneck(
         num_classes: int = 1000, width: float = 1.0, shortcut: str = "B", v1: bool = False

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from .. import array, nn
 from ..tensor import Tensor
 from .registry import Reduced, named, register
-from .residual import BasicBlock, conv3x3, shortcut
+from .residual import conv3x3
+from .resnet import Block, basic_blocks, plain_block
 from .width import check_arguments, scaled
 
 # depth -> parameters, multiply-adds, entries of the state dict
@@ -25,27 +26,26 @@ _DEPTHS = {
     110: (1_727_962, 252_887_680, 656),
     1202: (19_421_274, 2_829_238_912, 7_208),
 }
-_PLANES = (16, 32, 64)
 
 
 class CifarResNet(nn.Module):
-    """(N, 3, H, W) images, 32 x 32 in the paper, to (N, num_classes) logits."""
+    """(N, 3, H, W) images, 32 x 32 in the paper, to (N, num_classes) logits; `count` blocks in each
+    of three stages, the first of `channels` planes."""
 
     def __init__(
-        self, depth: int, num_classes: int, width: float, option: str, residual: bool
-    ) -> None:
+        self, block: Block, expansion: int, count: int, channels: int, num_classes: int,
+        width: float,
+    ) -> None:  # fmt: skip
         super().__init__()
-        channels = scaled(_PLANES[0], width)
+        stages = [scaled(channels * factor, width) for factor in (1, 2, 4)]
+        channels = stages[0]
         self.conv1 = conv3x3(3, channels)
         self.bn1 = nn.BatchNorm2d(channels)
-        for stage, planes in enumerate(_PLANES, 1):
-            planes = scaled(planes, width)
+        for stage, planes in enumerate(stages, 1):
             layer = nn.Sequential()
-            for i in range((depth - 2) // 6):
-                stride = 2 if stage > 1 and i == 0 else 1
-                added = shortcut(option, channels, planes, stride) if residual else None
-                layer.append(BasicBlock(channels, planes, stride, added, residual))
-                channels = planes
+            for i in range(count):
+                layer.append(block(channels, planes, 2 if stage > 1 and i == 0 else 1))
+                channels = planes * expansion
             setattr(self, f"layer{stage}", layer)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
@@ -64,16 +64,16 @@ def _constructor(name: str) -> Callable[..., CifarResNet]:
     depth = int(name.removeprefix("resnet").removeprefix("plain"))
     parameters, macs, entries = _DEPTHS[depth]
 
-    def build(num_classes: int, width: float, option: str) -> CifarResNet:
+    def build(block: Block, num_classes: int, width: float) -> CifarResNet:
         check_arguments(num_classes, width)
-        net = CifarResNet(depth, num_classes, width, option, residual)
+        net = CifarResNet(block, 1, (depth - 2) // 6, 16, num_classes, width)
         return net.to(memory_format=array.channels_last)
 
     def resnet(num_classes: int = 10, width: float = 1.0, shortcut: str = "A") -> CifarResNet:
-        return build(num_classes, width, shortcut)
+        return build(basic_blocks(shortcut), num_classes, width)
 
     def plain(num_classes: int = 10, width: float = 1.0) -> CifarResNet:
-        return build(num_classes, width, "A")
+        return build(plain_block, num_classes, width)
 
     doc = f"""{name} for CIFAR-10: {parameters:,} parameters.
 

@@ -12,9 +12,8 @@ from .. import array, nn
 from .. import functional as F
 from ..tensor import Tensor
 from .registry import Reduced, register
+from .vgg import STAGES_16
 from .width import check_arguments, scaled
-
-_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions
 
 
 class SegNet(nn.Module):
@@ -24,16 +23,16 @@ class SegNet(nn.Module):
         super().__init__()
         self.names: list[list[str]] = []
         channels = 3
-        for stage, (planes, count) in enumerate(_STAGES, 1):
+        for stage, (planes, count) in enumerate(STAGES_16, 1):
             for i in range(1, count + 1):
                 self._add(f"conv{stage}_{i}", channels, scaled(planes, width))
                 channels = scaled(planes, width)
             self.names.append([f"conv{stage}_{i}" for i in range(1, count + 1)])
         for stage in range(5, 0, -1):
-            count = _STAGES[stage - 1][1]
+            count = STAGES_16[stage - 1][1]
             for i in range(count, 0, -1):
                 # the last of a stage already has the channels of the next
-                planes = _STAGES[max(stage - 2 if i == 1 else stage - 1, 0)][0]
+                planes = STAGES_16[max(stage - 2 if i == 1 else stage - 1, 0)][0]
                 outputs = num_classes if (stage, i) == (1, 1) else scaled(planes, width)
                 self._add(f"conv{stage}_{i}_D", channels, outputs, (stage, i) != (1, 1))
                 channels = outputs

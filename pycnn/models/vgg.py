@@ -43,6 +43,7 @@ _VARIANTS = {
 }
 # fmt: on
 _HIDDEN = 4096
+STAGES_16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # D: width, how many convolutions
 
 
 class ConvReLU(nn.Conv2d):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .. import array, nn
 from .. import functional as F
 from ..tensor import Tensor
+from .alexnet import five_convolutions_in_order
 from .registry import Reduced, register
 from .width import check_arguments, scaled
 
@@ -68,18 +69,7 @@ class ZFNet(_Trunk):
 
     def layers_in_order(self) -> list[tuple[str, nn.Module]]:
         """Its layers in order, for `convolutionize`."""
-        relu = nn.ReLU()
-        shrink = [("norm", self.norm), ("pool", self.pool)]
-        shrink = shrink[::-1] if self.pool_first else shrink
-        order: list[tuple[str, nn.Module]] = []
-        for i in (1, 2, 3, 4, 5):
-            order += [(f"conv{i}", getattr(self, f"conv{i}")), (f"relu{i}", relu)]
-            order += [(f"{name}{i}", layer) for name, layer in shrink if i < 3]
-        order += [("pool5", self.pool), ("flatten", nn.Flatten())]
-        for i in (6, 7):
-            order += [(f"fc{i}", getattr(self, f"fc{i}")), (f"relu{i}", relu)]
-            order.append((f"dropout{i}", self.dropout))
-        return [*order, ("fc8", self.fc8)]
+        return five_convolutions_in_order(self, not self.pool_first)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.pool(self.maps(x)).flatten(1))
