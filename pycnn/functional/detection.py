@@ -6,7 +6,7 @@ Boxes are rows (x1, y1, x2, y2) in pixels of the image. Names and rules are torc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -183,13 +183,21 @@ def _corners(boxes: Tensor, name: str, op: str) -> Iterator[Any]:
 
 
 def box_area(boxes: Tensor) -> Tensor:
-    """(x2 - x1) * (y2 - y1) of (..., 4) boxes."""
+    """(x2 - x1) * (y2 - y1) of (..., 4) boxes.
+
+    Raises:
+        TypeError: `boxes` is no Tensor. RuntimeError: its last dimension is not 4.
+    """
     x1, y1, x2, y2 = _corners(boxes, "boxes", "box_area")
     return (x2 - x1) * (y2 - y1)
 
 
 def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    """Area of the intersection over area of the union, for every pair: (N, 4), (M, 4) to (N, M)."""
+    """Area of the intersection over area of the union, for every pair: (N, 4), (M, 4) to (N, M).
+
+    Raises:
+        TypeError: no Tensor. RuntimeError: a last dimension that is not 4.
+    """
     check_tensor(boxes1, "boxes1", "box_iou")
     x1, y1, x2, y2 = _corners(boxes1.unsqueeze(1), "boxes1", "box_iou")
     u1, v1, u2, v2 = _corners(boxes2, "boxes2", "box_iou")
@@ -200,7 +208,12 @@ def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 
 def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """(..., 4) boxes with x between 0 and the width, y between 0 and the height of `size`."""
+    """(..., 4) boxes with x between 0 and the width, y between 0 and the height of `size`.
+
+    Raises:
+        TypeError: `boxes` is no Tensor, `size` no integers. RuntimeError: the boxes' last dimension
+            is not 4, or a size is negative.
+    """
     x1, y1, x2, y2 = _corners(boxes, "boxes", "clip_boxes_to_image")
     height, width = pair(size, "size", 0, "clip_boxes_to_image")
     limits = ((x1, width), (y1, height), (x2, width), (y2, height))
@@ -213,13 +226,24 @@ def _centre(boxes: Tensor, name: str, op: str) -> tuple[Any, Any, Any, Any]:
     return x1 + width * 0.5, y1 + height * 0.5, width, height
 
 
+def _check_weights(weights: Any, op: str) -> None:
+    if not isinstance(weights, Sequence) or len(weights) != 4:
+        raise ValueError(f"{op}(): weights: got {weights!r}, expected four numbers")
+
+
 def encode_boxes(
     targets: Tensor, boxes: Tensor, weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
 ) -> Tensor:
     """Where `targets` are relative to `boxes`: ((tx - x)/w, (ty - y)/h, log(tw/w), log(th/h)),
     centres and sizes, each times its weight.
 
-    Shapes (..., 4) broadcast. Source: Girshick et al. 2014, arXiv:1311.2524, appendix C."""
+    Shapes (..., 4) broadcast. Source: Girshick et al. 2014, arXiv:1311.2524, appendix C.
+
+    Raises:
+        TypeError: no Tensor. RuntimeError: a last dimension that is not 4.
+        ValueError: not four weights.
+    """
+    _check_weights(weights, "encode_boxes")
     x, y, w, h = _centre(boxes, "boxes", "encode_boxes")
     tx, ty, tw, th = _centre(targets, "targets", "encode_boxes")
     codes = [(tx - x) / w, (ty - y) / h, log(tw / w), log(th / h)]
@@ -230,7 +254,13 @@ def decode_boxes(
     codes: Tensor, boxes: Tensor, weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
 ) -> Tensor:
     """The boxes that `encode_boxes` gives `codes` relative to `boxes`; at most 62.5 times as wide
-    or tall as those."""
+    or tall as those.
+
+    Raises:
+        TypeError: no Tensor. RuntimeError: a last dimension that is not 4.
+        ValueError: not four weights.
+    """
+    _check_weights(weights, "decode_boxes")
     x, y, w, h = _centre(boxes, "boxes", "decode_boxes")
     parts = _corners(codes, "codes", "decode_boxes")
     dx, dy, dw, dh = (part / weight for part, weight in zip(parts, weights, strict=True))

@@ -219,14 +219,19 @@ def detect(
 ) -> Detection:
     """Run a trained network on one (3, H, W) image and its (L, 4) regions: refined boxes inside the
     image, with a probability of at least `least`, non-maximum suppression at `overlap` for each
-    class by itself."""
+    class by itself.
+
+    Raises:
+        RuntimeError: shapes that do not fit.
+    """
     with no_grad():
         logits, refinements = net(image.unsqueeze(0), [regions])
         scores: Any = F.softmax(logits, 1)
         codes = refinements.reshape(len(regions), -1, 4)
         boxes: Any = F.decode_boxes(codes, regions.unsqueeze(1))
         boxes = F.clip_boxes_to_image(boxes, image.shape[-2:])  # type: ignore[arg-type]
-        found = []
+        nothing = arange(0, device=image.device)
+        found = [(boxes[:0, 0], scores[:0, 0], nothing)]  # there may be no class but the background
         for label in range(1, scores.shape[1]):
             likely = (scores[:, label] >= least).nonzero().reshape(-1)
             kept = likely[F.nms(boxes[likely, label], scores[likely, label], overlap)]

@@ -291,3 +291,10 @@ def test_nms_at_the_threshold_and_of_a_chain():
     assert F.nms(pycnn.zeros(0, 4), pycnn.zeros(0), 0.5).shape == (0,)
     with pytest.raises(RuntimeError, match="expected boxes"):
         F.nms(half, pycnn.zeros(3), 0.5)
+
+
+def test_four_weights_of_a_code():
+    boxes = pycnn.tensor([[10.0, 10, 30, 30]])
+    for call in (F.encode_boxes, F.decode_boxes):
+        with pytest.raises(ValueError, match=r"weights: got \(1, 2\), expected four numbers"):
+            call(boxes, boxes, (1, 2))

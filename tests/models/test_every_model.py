@@ -13,14 +13,13 @@ import pytest
 
 import pycnn
 from pycnn.models import get_model, list_models, model_entry
-from pycnn.models.registry import _MODELS, ModelEntry
 from pycnn.references import get_reference, list_references
 from pycnn.testing import compare_torch
 
+from .networks import FIRST, inputs, randomise, reduced
+
 torch = pytest.importorskip("torch")
 
-# family -> the first of its models
-FIRST = {entry.family: entry.name for entry in reversed(_MODELS.values())}
 # in training these norm single pixels, of which one image has one for each channel
 _TWO_IMAGES = ("deconvnet", "inception_resnet_v1", "inception_v3")
 
@@ -35,19 +34,10 @@ def every_model() -> list:
     ]
 
 
-def reduced(entry: ModelEntry) -> dict:
-    """The arguments of a small one."""
-    return {"width": entry.reduced.width, "num_classes": 5, **entry.reduced.arguments}
-
-
-def inputs(entry: ModelEntry, batch: int, size: int, num_classes: int = 5) -> list[np.ndarray]:
-    seed = zlib.crc32(entry.name.encode())
-    return list(entry.example_inputs(batch, size, num_classes, seed))
-
-
 @pytest.fixture(autouse=True)
 def seeded(request):
-    """The same weights in every run."""
+    """The same weights in every run: a wrong gradient fails with any, and with some a sum lands so
+    near a ReLU's zero that float32 takes its other side."""
     seed = zlib.crc32(request.node.name.encode())
     torch.manual_seed(seed)
     pycnn.manual_seed(seed)
@@ -60,21 +50,6 @@ def no_initialisation(monkeypatch):
         for name in dir(module):
             if name.endswith("_") and not name.startswith("_"):
                 monkeypatch.setattr(module, name, lambda tensor, *args, **kwargs: tensor)
-
-
-def randomise(reference: torch.nn.Module, seed: int) -> None:
-    """Parameters and statistics as a trained network might have: none is zero or one."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for p in reference.parameters():
-            if p.ndim > 1:
-                continue  # weights keep their initial spread
-            p.add_(torch.randn(p.shape, generator=generator) * 0.1)
-        for name, b in reference.named_buffers():
-            if name.endswith("running_mean"):
-                b.add_(torch.randn(b.shape, generator=generator) * 0.1)
-            elif name.endswith("running_var"):
-                b.mul_(torch.rand(b.shape, generator=generator) + 0.5)
 
 
 def test_every_model_has_a_reference():

@@ -154,6 +154,13 @@ def test_detection_with_a_network():
     assert (boxes >= 0).all() and (boxes[:, 2] <= 112).all() and (boxes[:, 3] <= 80).all()
 
 
+def test_nothing_is_found_where_there_is_only_background():
+    regions = pycnn.tensor([[10.0, 10, 30, 30]])
+    found = detect(_Fixed([[1.0]], [[0.0] * 4]), pycnn.zeros(3, 50, 70), regions)
+    assert found.boxes.shape == (0, 4)
+    assert found.scores.shape == found.labels.shape == (0,)
+
+
 def test_training_lowers_the_loss():
     pycnn.manual_seed(0)
     net = get_model("fast_rcnn_caffenet", **SMALL).eval()

@@ -14,7 +14,7 @@ from pycnn.models import get_model, model_entry
 from pycnn.references import get_reference
 from pycnn.testing import compare_torch
 
-from .test_every_model import FIRST, inputs, randomise, reduced
+from .networks import FIRST, inputs, randomise, reduced
 
 _TRITON_RUNS_HERE = mode.why_not() is None and mode.wanted() == mode.INTERPRETED
 PROVIDERS = {
