@@ -290,15 +290,17 @@ def empty_like(
 def empty_for(arrays: Iterable[Array], shape: Sequence[int], dtype: np.dtype) -> Array:
     """An uninitialised output of a convolution, pooling or norm: channels-last iff an operand
     is."""
-    device, keep = "cpu", contiguous_format
-    for a in arrays:
-        if a is None:
-            continue
-        if not isinstance(a, np.ndarray):
-            device = device_of(a)
-        if len(shape) == 4 and a.ndim == 4 and memory_format(a) == channels_last:
-            keep = channels_last
-    return empty(shape, dtype, keep, device)
+    given = [a for a in arrays if a is not None]
+    last = len(shape) == 4 and any_channels_last([describe(a) for a in given])
+    return empty(shape, dtype, channels_last if last else contiguous_format, device_of(given[0]))
+
+
+def any_channels_last(operands: Iterable[Operand]) -> bool:
+    """Whether an operand of four dimensions is channels-last: then so is what is made of it."""
+    for operand in operands:
+        if operand.memory_format == channels_last:
+            return True
+    return False
 
 
 def with_format(a: Array, wanted: str) -> Array:

@@ -292,10 +292,13 @@ def run(
 
     Without `out` it is allocated: `out_shape` in the first input's dtype, channels-last iff a 4-D
     input is."""
-    if out is None:
-        out = array.empty_for(inputs, out_shape, inputs[0].dtype)  # type: ignore[arg-type]
     operands = tuple([array.describe(a) for a in inputs if a is not None])
     device = "cpu" if isinstance(inputs[0], np.ndarray) else array.device_of(inputs[0])
+    if out is None:
+        assert out_shape is not None
+        last = len(out_shape) == 4 and array.any_channels_last(operands)
+        keep = array.channels_last if last else array.contiguous_format
+        out = array.empty(out_shape, inputs[0].dtype, keep, device)
     described = None if epilogue is None else epilogue.describe()
     entry = select(primitive, geometry, operands, described, device, _asked.get())
     recorder = _trace.get()

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -29,6 +30,10 @@ void relax() {
 // One job at a time. A worker joins by adding itself to `state_` while the job is open; the caller
 // closes the job when no task is left and waits only for those inside, so that a worker that was
 // slow to wake delays nobody.
+//
+// The tasks are dealt out in order, to each thread a stretch of its own, the same one in every job:
+// what a thread wrote is in its core's cache when the next job reads it. A thread that has done its
+// own takes from the others' stretches.
 class Pool {
   public:
     // False if another caller holds the pool.
@@ -37,17 +42,15 @@ class Pool {
         if (!held.owns_lock()) return false;
         start_workers(helpers);
         body_ = &body;
-        tasks_ = tasks;
         error_ = nullptr;
-        next_.store(0, std::memory_order_relaxed);
-        places_.store(helpers, std::memory_order_relaxed);
+        deal(tasks, helpers + 1);
         state_.fetch_and(~kClosed);
         epoch_.fetch_add(1);
         if (sleepers_.load() > 0) {
             std::lock_guard<std::mutex> lock(sleep_);
             wake_.notify_all();
         }
-        work();
+        work(0);
         state_.fetch_or(kClosed);
         for (int looked = 0; state_.load(std::memory_order_acquire) != kClosed; ++looked) {
             relax();
@@ -65,19 +68,19 @@ class Pool {
     void start_workers(int wanted) {
         for (; workers_ < wanted; ++workers_) {
             try {
-                std::thread(&Pool::serve, this).detach();
+                std::thread(&Pool::serve, this, workers_ + 1).detach();
             } catch (const std::system_error&) {
                 return;  // the caller and the workers there are do it all
             }
         }
     }
 
-    void serve() {
+    void serve(int me) {
         unsigned seen = epoch_.load() - 1;
         for (;;) {
             wait_for_change(seen);
             seen = epoch_.load();
-            if (!(state_.fetch_add(1) & kClosed) && places_.fetch_sub(1) > 0) work();
+            if (!(state_.fetch_add(1) & kClosed) && me < threads_) work(me);
             state_.fetch_sub(1);
         }
     }
@@ -96,28 +99,50 @@ class Pool {
         sleepers_.fetch_sub(1);
     }
 
-    void work() {
+    // Cuts the tasks into a stretch for each thread.
+    void deal(int64_t tasks, int threads) {
+        if (threads > room_) {
+            stretches_.reset(new Stretch[static_cast<size_t>(threads)]);
+            room_ = threads;
+        }
+        threads_ = threads;
+        for (int i = 0; i < threads; ++i) {
+            stretches_[i].next.store(tasks * i / threads, std::memory_order_relaxed);
+            stretches_[i].end = tasks * (i + 1) / threads;
+        }
+    }
+
+    // The work of thread `me`: its own stretch, then what is left of the others'.
+    void work(int me) {
         const TaskFunction& body = *body_;
-        const int64_t tasks = tasks_;
+        const int threads = threads_;
         try {
-            for (;;) {
-                const int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
-                if (task >= tasks) return;
-                body(task);
+            for (int i = 0; i < threads; ++i) {
+                Stretch& stretch = stretches_[(me + i) % threads];
+                for (;;) {
+                    const int64_t task = stretch.next.fetch_add(1, std::memory_order_relaxed);
+                    if (task >= stretch.end) break;
+                    body(task);
+                }
             }
         } catch (...) {
-            next_.store(tasks, std::memory_order_relaxed);
+            for (int i = 0; i < threads; ++i)
+                stretches_[i].next.store(stretches_[i].end, std::memory_order_relaxed);
             std::lock_guard<std::mutex> lock(sleep_);
             if (!error_) error_ = std::current_exception();
         }
     }
 
     std::mutex caller_;
+    struct alignas(64) Stretch {
+        std::atomic<int64_t> next{0};
+        int64_t end = 0;
+    };
+
     const TaskFunction* body_ = nullptr;
-    int64_t tasks_ = 0;
+    std::unique_ptr<Stretch[]> stretches_;
+    int room_ = 0, threads_ = 0;
     std::exception_ptr error_;
-    std::atomic<int64_t> next_{0};
-    std::atomic<int> places_{0};
     std::atomic<unsigned> state_{kClosed};
     std::atomic<unsigned> epoch_{0};
     std::atomic<int> sleepers_{0};

@@ -25,8 +25,9 @@ class TaskFunction {
 
 // Calls body(task) once for every task in [0, tasks) and returns when all are done.
 //
-// On up to num_threads() threads, the caller's among them; each takes the next task when it is
-// free. `cost` is what one task takes, in nanoseconds or so: work too small to share is not shared.
+// On up to num_threads() threads, the caller's among them. Each begins with a stretch of the tasks,
+// the same in every call with as many, and then helps the others; `cost` is what one task takes, in
+// nanoseconds or so: work too small to share is not shared.
 // Which thread runs a task, and whether any other joins at all (another caller may hold the pool,
 // or the call may come from inside a task), is open: only how the work was cut into tasks may show
 // in a result. The first exception of a task is rethrown here, after the others have stopped.
