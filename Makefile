@@ -44,8 +44,9 @@ test-sanitize: setup ## the C++ kernels' tests under the address, undefined and 
 	$(PY) -m tests.sanitize address
 	$(PY) -m tests.sanitize thread
 
-cubins: setup ## the CUDA kernels compiled for GPUs and held to their budgets; needs nvcc, no GPU
+cubins: setup ## the CUDA kernels built for GPUs and held to their budgets; needs nvcc, no GPU
 	$(PY) -m tests.kernels.budgets.cuda
+	$(PY) -m pytest -q tests/build/test_cuda_build.py
 
 test-full: test test-newer test-sanitize cubins test-slow ## everything that needs no GPU
 

@@ -332,8 +332,9 @@ void launch_phases(PhasedDgrad<T> all, const ConvAxis<int64_t>& down,
     const std::vector<Phase> rows = most_taps_first(down), cols = most_taps_first(across);
     auto& p = all.p;
     p.out.settle();
-    for (const PhaseSteps& steps : {all.h_steps, all.w_steps})
-        if (steps.dx % kWidth<T> != 0 || steps.residual % kWidth<T> != 0) p.out.vectors = false;
+    const PhaseSteps* const axes[] = {&all.h_steps, &all.w_steps};
+    for (const PhaseSteps* steps : axes)
+        if (steps->dx % kWidth<T> != 0 || steps->residual % kWidth<T> != 0) p.out.vectors = false;
     TileChoice<Engine, T>::with(
         p.batches * phases, p.out.row_count, p.out.col_count, p.depth, false,
         [&](auto tile, const TileSpeed& speed, int64_t) {
