@@ -13,9 +13,8 @@ import pytest
 from pycnn import array, dispatch
 from pycnn.geometry import Pool2dGeometry
 from pycnn.kernels import mode
-
-from . import harness
-from .memory import place, poison
+from pycnn.testing.kernels import harness
+from pycnn.testing.kernels.memory import place, poison
 
 ENTRIES = [
     pytest.param(entry, id=f"{entry.provider}.{entry.algorithm}")

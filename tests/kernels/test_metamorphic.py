@@ -14,9 +14,10 @@ import pytest
 import pycnn
 from pycnn import array, dispatch
 from pycnn.geometry import Conv2dGeometry
+from pycnn.testing.kernels import harness
+from pycnn.testing.kernels.cases.conv2d import geometry
 
-from . import harness
-from .cases.conv2d import geometry
+from .table import reproducer
 
 DENSE = geometry((3, 4, 9, 8), (5, 4, 3, 2), (2, 1), (0, 1, 2, 1), (1, 2))
 GROUPED = geometry((2, 6, 8, 9), (4, 3, 3, 3), 1, 1, groups=2)
@@ -34,7 +35,7 @@ every_geometry = pytest.mark.parametrize("g", ALL.values(), ids=ALL.keys())
 @pytest.fixture
 def draw(request: pytest.FixtureRequest) -> harness.Draw:
     """Integers of at most 3; a failing test shows the printed line that repeats it."""
-    print(harness.reproducer(request))
+    print(reproducer(request))
     return harness.Draw(np.random.default_rng([harness.SEED, 1]), "float32", (3, 1.0))
 
 

@@ -10,10 +10,9 @@ import pycnn
 from pycnn import array, dispatch
 from pycnn.config import cuda_modules, native_status
 from pycnn.kernels import mode
-
-from . import harness
-from .cases import CASES
-from .harness import Case
+from pycnn.testing.kernels import harness
+from pycnn.testing.kernels.cases import CASES
+from pycnn.testing.kernels.harness import Case
 
 _WHY_NOT = {
     "native": native_status()[1],

@@ -1,6 +1,6 @@
 """One table of cases, run over every kernel registered: (provider, algorithm) x dtype x layout.
 
-A family states its cases in tests/kernels/cases/<family>.py as a list `CASES`:
+A family states its cases in cases/<family>.py as a list `CASES`:
 
     def pool(g):
         return lambda x: F.avg_pool2d(x, (g.R, g.S), ...)
@@ -27,7 +27,8 @@ exact     whether small integers give integers, so that kernel and oracle must a
 An algorithm of APPROXIMATE trades accuracy for speed. Integers too go through its transforms, so it
 may miss both answers by its tolerance, relative to the largest output; nothing else is forgiven.
 
-What test_kernels.py checks, with outputs and workspaces full of NaN (integers: a sentinel):
+What tests/kernels/test_kernels.py checks, with outputs and workspaces full of NaN (integers: a
+sentinel):
 test_exact    on small integers the answer equals the oracle's, in every layout
 test_oracle   the error against float64 is at most twice the worse of PyTorch's two layouts, or is
               under the floor 4*u_acc*sqrt(depth)*magnitude + u*|y|: a kernel rounds once, at the
@@ -51,12 +52,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
-from pycnn import array, dispatch, dtypes
-
-from .configurations import Kernel, configured, in_checked_builds, in_the_short_tier, kernels
+from ... import array, dispatch, dtypes
+from .configurations import Kernel, configured
 from .memory import (
     LAYOUTS,
     Placed,
@@ -352,7 +351,7 @@ def _opponent_ratios(case: Case, problem: Problem, floors: Any) -> list[float]:
         dtypes.bfloat16: torch.bfloat16,
     }
     dtype = known.get(problem.out_dtypes[0])
-    if function is None or dtype is None:
+    if not callable(function) or dtype is None:
         return worst
     for layout in (torch.contiguous_format, torch.channels_last):
         try:
@@ -403,22 +402,32 @@ def only(provider: str) -> Iterator[None]:
 
         return poisoned
 
-    with pytest.MonkeyPatch.context() as patch:
-        for primitive, group in list(dispatch._table.items()):
+    table = dict(dispatch._table)
+    replaced: list[tuple[Any, str, Any]] = []
+    try:
+        for primitive, group in table.items():
             others = [e for e in group if e.provider != provider]
             if not others:
                 continue
-            kept = [e if e.provider == provider else e._replace(function=refuse(e)) for e in group]
-            patch.setitem(dispatch._table, primitive, kept)
+            dispatch._table[primitive] = [
+                e if e.provider == provider else e._replace(function=refuse(e)) for e in group
+            ]
             for e in others:
-                module = sys.modules.get(e.function.__module__)
-                if module is not None and getattr(module, e.function.__name__, None) is e.function:
-                    patch.setattr(module, e.function.__name__, refuse(e))
+                module, name = sys.modules.get(e.function.__module__), e.function.__name__
+                if getattr(module, name, None) is e.function:
+                    replaced.append((module, name, e.function))
+                    setattr(module, name, refuse(e))
         dispatch.select.cache_clear()
-        try:
-            yield
-        finally:
-            dispatch.select.cache_clear()
+        yield
+    finally:
+        dispatch._table.update(table)
+        for module, name, function in replaced:
+            setattr(module, name, function)
+        dispatch.select.cache_clear()
+
+
+class Refused(Exception):
+    """The kernel does not take a problem; the message is its reason."""
 
 
 @dataclass
@@ -435,7 +444,7 @@ def execute(
     device: str = "cpu",
     guarded: bool = False,
 ) -> Outcome:
-    """Run one kernel on a problem, through dispatch; skip with its reason where it refuses."""
+    """Run one kernel on a problem, through dispatch; Refused with its reason where it refuses."""
     rng = np.random.default_rng(SEED)
     placed = [None if a is None else place(a, layouts[0], rng, device) for a in problem.inputs]
     outs = [
@@ -445,19 +454,19 @@ def execute(
     extra: list[Placed] = []
     epilogue = None
     if problem.epilogue is not None:
-        arrays: list[Any] = []
-        for a in problem.epilogue[:4]:
+        parts: dict[str, Any] = {}
+        for name, a in zip(dispatch.Epilogue._fields, problem.epilogue[:4]):
             if a is not None:
                 extra.append(place(a, layouts[0], rng, device))
-            arrays.append(None if a is None else extra[-1].view)
-        epilogue = dispatch.Epilogue(*arrays, activation=problem.epilogue.activation)
+                parts[name] = extra[-1].view
+        epilogue = dispatch.Epilogue(**parts, activation=problem.epilogue.activation)
     views = [None if p is None else p.view for p in placed]
     operands = tuple(array.describe(v) for v in views if v is not None)
     reason = entry.refuses(
         case.geometry, operands, None if epilogue is None else epilogue.describe()
     )
     if reason is not None:
-        pytest.skip(f"{entry.provider}/{entry.algorithm}: {reason}")
+        raise Refused(f"{entry.provider}/{entry.algorithm}: {reason}")
     out = tuple(p.view for p in outs) if problem.many else outs[0].view
     with (
         only(entry.provider),
@@ -491,7 +500,7 @@ def execute_unless_refused(*arguments: Any, **how: Any) -> Outcome | None:
     """`execute`, and None where the kernel refuses."""
     try:
         return execute(*arguments, **how)
-    except pytest.skip.Exception:
+    except Refused:
         return None
 
 
@@ -514,6 +523,34 @@ def mismatch(got: np.ndarray, want: np.ndarray, allowed: float = 0.0) -> str | N
     return f"{int(wrong.sum())} of {got.size} differ, first at {at}: {first}"
 
 
+def wrong_integers(entry: Kernel, problem: Problem, outcome: Outcome) -> list[str]:
+    """What of an outcome differs from the answers to `integer_problem`, a line for each output."""
+    found = []
+    for i, (got, want) in enumerate(zip(outcome.outputs, problem.answers, strict=True)):
+        line = mismatch(got, want.astype(got.dtype), allowed_error(entry, problem, i))
+        if line is not None:
+            found.append(f"output {i}: {line}")
+    return found
+
+
+def wrong_numbers(entry: Kernel, problem: Problem, outcome: Outcome) -> list[str]:
+    """What of an outcome is further from the answers to `real_problem` than it may be, a line for
+    each output."""
+    found = []
+    for i, (got, want, bound) in enumerate(
+        zip(outcome.outputs, problem.answers, problem.bounds, strict=True)
+    ):
+        if got.dtype.kind != "f":
+            line = mismatch(got, want)
+        else:
+            bound = np.maximum(bound, allowed_error(entry, problem, i))
+            ratio = error_ratio(got, want, bound)
+            line = None if ratio <= 1 else f"error is {ratio:.3g} times what it may be"
+        if line is not None:
+            found.append(f"output {i}: {line}")
+    return found
+
+
 def disagreement(case: Case, problem: Problem, ours: Any, theirs: Any) -> str | None:
     """Where two kernels' outputs differ: by a bit on integers, else by more than both may err."""
     for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
@@ -525,57 +562,3 @@ def disagreement(case: Case, problem: Problem, ours: Any, theirs: Any) -> str | 
         if line is not None:
             return f"output {i}: {line}"
     return None
-
-
-def parameters(
-    cases: list[Case],
-    wanted: Callable[[Case], bool] = lambda case: True,
-    every_dtype: bool = True,
-    every_configuration: bool = True,
-    test: str = "",
-) -> list[Any]:
-    """pytest parameters (case, kernel, dtype) over every kernel in the table, in each configuration
-    or its usual one: those beside the usual one are slow tests."""
-    params = []
-    for case in cases:
-        if not wanted(case):
-            continue
-        for entry in dispatch.entries(case.primitive):
-            if case.large and entry.algorithm == "naive":
-                continue
-            dtypes_run = case.dtypes if every_dtype else case.dtypes[:1]
-            dtypes_run = [dtype for dtype in dtypes_run if not _another_kernels(case, entry, dtype)]
-            for i, kernel in enumerate(
-                kernels(entry) if every_configuration else kernels(entry)[:1]
-            ):
-                for dtype in dtypes_run:
-                    of_case = (test, case.primitive, case.name, case.exact)
-                    short = in_the_short_tier(*of_case, kernel, dtype)
-                    too_large = case.large and kernel.provider == "triton"
-                    slow = case.slow or i > 0 or not short or too_large
-                    marks = [pytest.mark.slow] if slow else []
-                    if not in_checked_builds(*of_case, case.large, kernel, dtype):
-                        marks.append(pytest.mark.unchecked)
-                    if "cpu" not in kernel.devices:
-                        marks = [pytest.mark.gpu]
-                    name = f"{case}-{kernel.name}-{dtype}"
-                    params.append(pytest.param(case, kernel, dtype, id=name, marks=marks))
-    return params
-
-
-def _another_kernels(case: Case, entry: dispatch.Entry, dtype: str) -> bool:
-    """Whether a convolution is for other algorithms, in whatever layout; that one takes it is held
-    by test_providers_are_complete.py."""
-    if not case.primitive.startswith("conv2d"):
-        return False
-    for layout in (array.contiguous_format, array.channels_last):
-        last = layout == array.channels_last
-        operand = array.Operand(dtypes.as_dtype(dtype), 4, layout, not last, last, True)
-        if entry.refuses(case.geometry, (operand, operand), None) is None:
-            return False
-    return True
-
-
-def reproducer(request: pytest.FixtureRequest) -> str:
-    """The line that repeats this test on the same numbers."""
-    return f"PYCNN_TEST_SEED={SEED} python -m pytest {request.node.nodeid!r}"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import interpolate
 
-from pycnn.geometry import resize2d_geometry
-
+from ....geometry import resize2d_geometry
 from ..harness import Case
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from pycnn.dispatch import ACTIVATIONS, Epilogue
-from pycnn.geometry import gemm_geometry
-
+from ....dispatch import ACTIVATIONS, Epilogue
+from ....geometry import gemm_geometry
 from ..harness import EXACT_ACTIVATIONS, Case
 
 

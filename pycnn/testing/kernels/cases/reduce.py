@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pycnn.geometry import reduce_geometry
-
+from ....geometry import reduce_geometry
 from ..harness import Case
 
 SHAPE = (3, 4, 5, 6)

@@ -7,9 +7,8 @@ from dataclasses import replace
 import torch
 from torch.nn.functional import conv2d, pad
 
-from pycnn.dispatch import ACTIVATIONS, Epilogue
-from pycnn.geometry import Conv2dGeometry
-
+from ....dispatch import ACTIVATIONS, Epilogue
+from ....geometry import Conv2dGeometry
 from ..harness import EXACT_ACTIVATIONS, Case
 
 

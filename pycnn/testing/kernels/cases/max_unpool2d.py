@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pycnn.geometry import Pool2dGeometry
-
+from ....geometry import Pool2dGeometry
 from ..harness import Case, Draw
 
 

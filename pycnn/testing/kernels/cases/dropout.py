@@ -7,8 +7,7 @@ import math
 import numpy as np
 import torch
 
-from pycnn.geometry import dropout_geometry
-
+from ....geometry import dropout_geometry
 from ..harness import Case
 
 

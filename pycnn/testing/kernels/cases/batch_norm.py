@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pycnn.dispatch import Epilogue
-from pycnn.geometry import batch_norm_geometry
-
+from ....dispatch import Epilogue
+from ....geometry import batch_norm_geometry
 from ..harness import Case, Draw
 
 SHAPES = {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pycnn import dispatch
-from pycnn.geometry import elementwise_geometry
-
+from .... import dispatch
+from ....geometry import elementwise_geometry
 from ..harness import EXACT_ACTIVATIONS, TORCH_ACTIVATIONS, Case
 from .activation import EXP, hardsigmoid, hardswish
 

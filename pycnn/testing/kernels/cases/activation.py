@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from pycnn.geometry import elementwise_geometry
-
+from ....geometry import elementwise_geometry
 from ..harness import Case
 
 SHAPE = (2, 3, 5, 7)

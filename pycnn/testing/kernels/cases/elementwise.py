@@ -6,8 +6,7 @@ import math
 
 import torch
 
-from pycnn.geometry import elementwise_geometry
-
+from ....geometry import elementwise_geometry
 from ..harness import Case
 
 SHAPE = (2, 3, 5, 7)

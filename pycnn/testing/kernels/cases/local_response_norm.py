@@ -7,8 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from pycnn.geometry import LocalResponseNormGeometry
-
+from ....geometry import LocalResponseNormGeometry
 from ..harness import Case, Draw
 
 
