@@ -10,10 +10,10 @@ import itertools
 from collections.abc import Iterator
 
 from pycnn import array
-from pycnn.testing.kernels import harness
+from pycnn.testing.kernels import harness, problems
+from pycnn.testing.kernels.case import Case
 from pycnn.testing.kernels.cases import CASES
 from pycnn.testing.kernels.configurations import Kernel
-from pycnn.testing.kernels.harness import Case
 
 from .providers import compiled
 
@@ -33,7 +33,7 @@ def main() -> None:
     ran = 0
     for case in chosen():
         for dtype in set(DTYPES) & set(case.dtypes):
-            problem = harness.real_problem(case, dtype)
+            problem = problems.real_problem(case, dtype)
             for entry in compiled(case.primitive, "cuda"):
                 for layout in LAYOUTS:
                     done = harness.execute_unless_refused(

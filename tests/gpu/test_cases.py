@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from pycnn import dispatch
-from pycnn.testing.kernels import harness
+from pycnn.testing.kernels import harness, problems
+from pycnn.testing.kernels.case import Case
 from pycnn.testing.kernels.cases import CASES
 from pycnn.testing.kernels.configurations import Kernel
-from pycnn.testing.kernels.harness import Case
 from pycnn.testing.kernels.memory import LAYOUTS
 
 from ..kernels.table import reproducer
@@ -42,7 +42,7 @@ def kernels(case: Case) -> list[dispatch.Entry]:
 @pytest.mark.parametrize("case", [case for case in CASES if case.exact], ids=str)
 def test_exact(case: Case, request: pytest.FixtureRequest) -> None:
     for entry, dtype, layout in itertools.product(kernels(case), case.dtypes, LAYOUTS):
-        problem = harness.integer_problem(case, dtype)
+        problem = problems.integer_problem(case, dtype)
         outcome = run(case, entry, problem, layout)
         if outcome is None:
             continue
@@ -54,7 +54,7 @@ def test_exact(case: Case, request: pytest.FixtureRequest) -> None:
 @each_case
 def test_oracle_canary_and_repetition(case: Case, request: pytest.FixtureRequest) -> None:
     for entry, dtype, layout in itertools.product(kernels(case), case.dtypes, LAYOUTS):
-        problem = harness.real_problem(case, dtype)
+        problem = problems.real_problem(case, dtype)
         first = run(case, entry, problem, layout, guarded=True)
         if first is None:
             continue
@@ -72,7 +72,7 @@ def test_cuda_and_triton_agree(case: Case, request: pytest.FixtureRequest) -> No
     """Bit for bit on integers; on real numbers within the errors that both may make."""
     kernels(case)
     for dtype in case.dtypes:
-        draw = harness.integer_problem if case.exact else harness.real_problem
+        draw = problems.integer_problem if case.exact else problems.real_problem
         problem = draw(case, dtype)
         answers = []
         for provider in ("cuda", "triton"):

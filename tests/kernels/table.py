@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from pycnn import array, dispatch, dtypes
-from pycnn.testing.kernels import harness
+from pycnn.testing.kernels import harness, problems
+from pycnn.testing.kernels.case import Case
 from pycnn.testing.kernels.configurations import kernels
-from pycnn.testing.kernels.harness import Case, Outcome
+from pycnn.testing.kernels.harness import Outcome
 
 from .tiers import in_checked_builds, in_the_short_tier
 
@@ -74,4 +75,4 @@ def _another_kernels(case: Case, entry: dispatch.Entry, dtype: str) -> bool:
 
 def reproducer(request: pytest.FixtureRequest) -> str:
     """The line that repeats this test on the same numbers."""
-    return f"PYCNN_TEST_SEED={harness.SEED} python -m pytest {request.node.nodeid!r}"
+    return f"PYCNN_TEST_SEED={problems.SEED} python -m pytest {request.node.nodeid!r}"

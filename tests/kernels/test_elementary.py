@@ -9,7 +9,7 @@ import pytest
 from pycnn.config import native_status
 from pycnn.providers.reference.erf import erf
 from pycnn.testing.kernels.configurations import usable_isas
-from pycnn.testing.kernels.harness import SEED
+from pycnn.testing.kernels.problems import SEED
 
 FUNCTIONS = {
     name: getattr(np, name)

@@ -1,4 +1,4 @@
-"""Every registered kernel on every case of its primitive; harness.py of pycnn/testing/kernels says
+"""Every registered kernel on every case of its primitive; case.py of pycnn/testing/kernels says
 what is checked."""
 
 from __future__ import annotations
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pycnn import array, dispatch
-from pycnn.testing.kernels import harness
+from pycnn.testing.kernels import harness, problems
+from pycnn.testing.kernels.case import Case
 from pycnn.testing.kernels.cases import CASES
 from pycnn.testing.kernels.configurations import Kernel
-from pycnn.testing.kernels.harness import Case
 from pycnn.testing.kernels.memory import LAYOUTS
 
 from . import table
@@ -50,7 +50,7 @@ def test_exact_in_every_layout(
 
 
 def _check_exact(case, entry, dtype, layouts, request) -> None:
-    problem = harness.integer_problem(case, dtype)
+    problem = problems.integer_problem(case, dtype)
     for device in _devices(entry):
         for layout in layouts:
             outcome = table.execute(case, entry, problem, layout, device)
@@ -73,7 +73,7 @@ def test_oracle_in_every_layout(
 
 
 def _check_oracle(case, entry, dtype, layouts, request) -> None:
-    problem = harness.real_problem(case, dtype)
+    problem = problems.real_problem(case, dtype)
     for device in _devices(entry):
         for layout in layouts:
             outcome = table.execute(case, entry, problem, layout, device)
@@ -99,7 +99,7 @@ def test_canary_in_every_layout(
 
 def _check_canary(case, entry, dtype, layouts, request) -> None:
     problem = (
-        harness.integer_problem(case, dtype) if case.exact else harness.real_problem(case, dtype)
+        problems.integer_problem(case, dtype) if case.exact else problems.real_problem(case, dtype)
     )
     for device in _devices(entry):
         for layout in layouts:
@@ -113,7 +113,7 @@ def _check_canary(case, entry, dtype, layouts, request) -> None:
     "case, entry, dtype", table.parameters(CASES, every_dtype=False, test="repeats")
 )
 def test_repeats(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
-    problem = harness.real_problem(case, dtype)
+    problem = problems.real_problem(case, dtype)
     for device in _devices(entry):
         first, second = (
             table.execute(case, entry, problem, LAYOUTS[0], device).outputs for _ in range(2)
@@ -124,7 +124,7 @@ def test_repeats(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureR
             )
 
 
-def _first_outcome(case: Case, provider: str, problem: harness.Problem) -> harness.Outcome | None:
+def _first_outcome(case: Case, provider: str, problem: problems.Problem) -> harness.Outcome | None:
     """What the provider's usual kernel makes of a problem; None if all of them refuse it."""
     for entry in dispatch.entries(case.primitive):
         if entry.provider == provider and entry.algorithm != "naive":
@@ -149,7 +149,7 @@ def _both_providers() -> list:
 @pytest.mark.parametrize("case, dtype", _both_providers())
 def test_cuda_and_triton_agree(case: Case, dtype: str, request: pytest.FixtureRequest) -> None:
     """The emulated kernels beside the interpreted ones, without PyTorch's answers."""
-    draw = harness.integer_problem if case.exact else harness.real_problem
+    draw = problems.integer_problem if case.exact else problems.real_problem
     problem = draw(case, dtype)
     ours, theirs = (_first_outcome(case, provider, problem) for provider in ("cuda", "triton"))
     if ours is None or theirs is None:

@@ -14,7 +14,8 @@ import pytest
 import pycnn
 from pycnn import array, dispatch
 from pycnn.geometry import Conv2dGeometry
-from pycnn.testing.kernels import harness
+from pycnn.testing.kernels import harness, problems
+from pycnn.testing.kernels.case import Draw
 from pycnn.testing.kernels.cases.conv2d import geometry
 
 from .table import reproducer
@@ -33,10 +34,10 @@ every_geometry = pytest.mark.parametrize("g", ALL.values(), ids=ALL.keys())
 
 
 @pytest.fixture
-def draw(request: pytest.FixtureRequest) -> harness.Draw:
+def draw(request: pytest.FixtureRequest) -> Draw:
     """Integers of at most 3; a failing test shows the printed line that repeats it."""
     print(reproducer(request))
-    return harness.Draw(np.random.default_rng([harness.SEED, 1]), "float32", (3, 1.0))
+    return Draw(np.random.default_rng([problems.SEED, 1]), "float32", (3, 1.0))
 
 
 def replace(g: Conv2dGeometry, **changes: int) -> Conv2dGeometry:

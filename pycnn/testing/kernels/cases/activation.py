@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from ....geometry import elementwise_geometry
-from ..harness import Case
+from ..case import Case
 
 SHAPE = (2, 3, 5, 7)
 EXP = 9  # "depth" of a formula with an exponential or two: each costs a few units of roundoff

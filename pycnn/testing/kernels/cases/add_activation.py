@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .... import dispatch
 from ....geometry import elementwise_geometry
-from ..harness import EXACT_ACTIVATIONS, TORCH_ACTIVATIONS, Case
+from ..case import EXACT_ACTIVATIONS, Case
+from ..problems import TORCH_ACTIVATIONS
 from .activation import EXP, hardsigmoid, hardswish
 
 _OWN = {"hardsigmoid": hardsigmoid, "hardswish": hardswish}

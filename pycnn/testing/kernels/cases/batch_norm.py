@@ -9,7 +9,7 @@ import torch
 
 from ....dispatch import Epilogue
 from ....geometry import batch_norm_geometry
-from ..harness import Case, Draw
+from ..case import Case, Draw
 
 SHAPES = {
     "odd planes": (3, 5, 7, 9),

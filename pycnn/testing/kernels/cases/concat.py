@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ....geometry import ConcatGeometry
-from ..harness import FLOATS, Case
+from ..case import FLOATS, Case
 
 DTYPES = (*FLOATS, "int64", "bool")
 

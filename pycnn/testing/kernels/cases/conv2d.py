@@ -9,7 +9,7 @@ from torch.nn.functional import conv2d, pad
 
 from ....dispatch import ACTIVATIONS, Epilogue
 from ....geometry import Conv2dGeometry
-from ..harness import EXACT_ACTIVATIONS, Case
+from ..case import EXACT_ACTIVATIONS, Case
 
 
 def geometry(x, w, stride=1, padding=0, dilation=1, groups=1) -> Conv2dGeometry:

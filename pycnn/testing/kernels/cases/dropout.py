@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ....geometry import dropout_geometry
-from ..harness import Case
+from ..case import Case
 
 
 def _words(block: int, seed: int, offset: int) -> list[int]:

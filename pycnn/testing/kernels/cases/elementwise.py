@@ -7,7 +7,7 @@ import math
 import torch
 
 from ....geometry import elementwise_geometry
-from ..harness import Case
+from ..case import Case
 
 SHAPE = (2, 3, 5, 7)
 CHANNELS = (3, 1, 1)

@@ -6,7 +6,7 @@ import torch
 
 from ....dispatch import ACTIVATIONS, Epilogue
 from ....geometry import gemm_geometry
-from ..harness import EXACT_ACTIVATIONS, Case
+from ..case import EXACT_ACTIVATIONS, Case
 
 
 def _magnitude(a, b):

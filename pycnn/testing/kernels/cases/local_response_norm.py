@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ....geometry import LocalResponseNormGeometry
-from ..harness import Case, Draw
+from ..case import Case, Draw
 
 
 def _window_sum(a: torch.Tensor, before: int, after: int) -> torch.Tensor:

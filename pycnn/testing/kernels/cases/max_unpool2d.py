@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ....geometry import Pool2dGeometry
-from ..harness import Case, Draw
+from ..case import Case, Draw
 
 
 def _indices(draw: Draw, g: Pool2dGeometry) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ....geometry import Pool2dGeometry, adaptive_pool2d_geometry, pool2d_geometry
-from ..harness import Case, Draw
+from ..case import Case, Draw
 
 INTEGERS = ("uint8", "int8", "int32", "int64")
 

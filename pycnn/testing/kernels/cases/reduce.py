@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ....geometry import reduce_geometry
-from ..harness import Case
+from ..case import Case
 
 SHAPE = (3, 4, 5, 6)
 AXES = [(1,), (3,), (0, 2, 3), (0, 1, 2, 3), ()]

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from ....geometry import resize2d_geometry
-from ..harness import Case
+from ..case import Case
 
 
 def _resize(g):

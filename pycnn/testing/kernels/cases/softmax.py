@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ....geometry import softmax_geometry
-from ..harness import Case
+from ..case import Case
 
 
 def _below(x, axis):

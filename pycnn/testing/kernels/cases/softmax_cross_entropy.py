@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ....geometry import cross_entropy_geometry
-from ..harness import Case
+from ..case import Case
 
 
 def _losses(x, target, weight, g):
