@@ -3,7 +3,7 @@
 Builds the extensions with them in a copy of the tree and runs tests/kernels there on the native and
 the emulated CUDA kernels: AddressSanitizer with UndefinedBehaviorSanitizer, or ThreadSanitizer.
 Other arguments are pytest's. Which of the emulated kernels' tests run: in_checked_builds() of
-tests/kernels/configurations.py.
+tests/kernels/tiers.py.
 """
 
 from __future__ import annotations

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from pycnn import dispatch
+from pycnn.testing.kernels import harness, problems
+from pycnn.testing.kernels.case import Case
+from pycnn.testing.kernels.cases import CASES
+from pycnn.testing.kernels.configurations import Kernel
+from pycnn.testing.kernels.memory import LAYOUTS
 
-from ..kernels import harness
-from ..kernels.cases import CASES
-from ..kernels.configurations import Kernel
-from ..kernels.harness import Case
-from ..kernels.memory import LAYOUTS
+from ..kernels.table import reproducer
 from .providers import compiled, on_a_gpu
 
 pytestmark = on_a_gpu
@@ -38,48 +39,32 @@ def kernels(case: Case) -> list[dispatch.Entry]:
     return found
 
 
-def wrong(case: Case, entry: dispatch.Entry, problem: Any, outcome: Any) -> list[str]:
-    """What an outcome has wrong on real numbers."""
-    found = []
-    for i, (got, want, bound) in enumerate(
-        zip(outcome.outputs, problem.answers, problem.bounds, strict=True)
-    ):
-        if got.dtype.kind != "f":
-            line = harness.mismatch(got, want)
-        else:
-            bound = np.maximum(bound, harness.allowed_error(Kernel(entry), problem, i))
-            ratio = harness.error_ratio(got, want, bound)
-            line = None if ratio <= 1 else f"error is {ratio:.3g} times what it may be"
-        if line is not None:
-            found.append(f"{entry.algorithm}, output {i}: {line}")
-    return found
-
-
 @pytest.mark.parametrize("case", [case for case in CASES if case.exact], ids=str)
 def test_exact(case: Case, request: pytest.FixtureRequest) -> None:
     for entry, dtype, layout in itertools.product(kernels(case), case.dtypes, LAYOUTS):
-        problem = harness.integer_problem(case, dtype)
+        problem = problems.integer_problem(case, dtype)
         outcome = run(case, entry, problem, layout)
-        for got, want in zip(outcome.outputs if outcome else (), problem.answers):
-            line = harness.mismatch(got, want.astype(got.dtype))
-            where = f"{entry.algorithm} {dtype} {layout[0]} -> {layout[1]}"
-            assert line is None, f"{where}: {line}\n{harness.reproducer(request)}"
+        if outcome is None:
+            continue
+        lines = harness.wrong_integers(Kernel(entry), problem, outcome)
+        where = f"{entry.algorithm} {dtype} {layout[0]} -> {layout[1]}"
+        assert not lines, f"{where}: {'; '.join(lines)}\n{reproducer(request)}"
 
 
 @each_case
 def test_oracle_canary_and_repetition(case: Case, request: pytest.FixtureRequest) -> None:
     for entry, dtype, layout in itertools.product(kernels(case), case.dtypes, LAYOUTS):
-        problem = harness.real_problem(case, dtype)
+        problem = problems.real_problem(case, dtype)
         first = run(case, entry, problem, layout, guarded=True)
         if first is None:
             continue
         second = run(case, entry, problem, layout)
-        lines = wrong(case, entry, problem, first) + first.damage
+        lines = harness.wrong_numbers(Kernel(entry), problem, first) + first.damage
         for a, b in zip(first.outputs, second.outputs, strict=True):
             if not np.array_equal(a, b, equal_nan=True):
-                lines.append(f"{entry.algorithm}: two runs differ")
-        where = f"{dtype} {layout[0]} -> {layout[1]}"
-        assert not lines, f"{where}: {'; '.join(lines)}\n{harness.reproducer(request)}"
+                lines.append("two runs differ")
+        where = f"{entry.algorithm} {dtype} {layout[0]} -> {layout[1]}"
+        assert not lines, f"{where}: {'; '.join(lines)}\n{reproducer(request)}"
 
 
 @each_case
@@ -87,7 +72,7 @@ def test_cuda_and_triton_agree(case: Case, request: pytest.FixtureRequest) -> No
     """Bit for bit on integers; on real numbers within the errors that both may make."""
     kernels(case)
     for dtype in case.dtypes:
-        draw = harness.integer_problem if case.exact else harness.real_problem
+        draw = problems.integer_problem if case.exact else problems.real_problem
         problem = draw(case, dtype)
         answers = []
         for provider in ("cuda", "triton"):
@@ -97,4 +82,4 @@ def test_cuda_and_triton_agree(case: Case, request: pytest.FixtureRequest) -> No
         if None in answers:
             continue  # one of them refuses this case
         line = harness.disagreement(case, problem, *answers)
-        assert line is None, f"{dtype} {line}\n{harness.reproducer(request)}"
+        assert line is None, f"{dtype} {line}\n{reproducer(request)}"

@@ -8,9 +8,8 @@ import pytest
 
 from pycnn.config import native_status
 from pycnn.providers.reference.erf import erf
-
-from .configurations import usable_isas
-from .harness import SEED
+from pycnn.testing.kernels.configurations import usable_isas
+from pycnn.testing.kernels.problems import SEED
 
 FUNCTIONS = {
     name: getattr(np, name)

@@ -1,4 +1,5 @@
-"""Every registered kernel on every case of its primitive; harness.py says what is checked."""
+"""Every registered kernel on every case of its primitive; case.py of pycnn/testing/kernels says
+what is checked."""
 
 from __future__ import annotations
 
@@ -6,12 +7,13 @@ import numpy as np
 import pytest
 
 from pycnn import array, dispatch
+from pycnn.testing.kernels import harness, problems
+from pycnn.testing.kernels.case import Case
+from pycnn.testing.kernels.cases import CASES
+from pycnn.testing.kernels.configurations import Kernel
+from pycnn.testing.kernels.memory import LAYOUTS
 
-from . import harness
-from .cases import CASES
-from .configurations import Kernel
-from .harness import Case
-from .memory import LAYOUTS
+from . import table
 
 _SMALL = [case for case in CASES if not case.slow]
 
@@ -30,7 +32,7 @@ def _exact_layouts(entry: Kernel, dtype: str) -> tuple[tuple[str, str], ...]:
 
 
 @pytest.mark.parametrize(
-    "case, entry, dtype", harness.parameters(CASES, lambda case: case.exact, test="exact")
+    "case, entry, dtype", table.parameters(CASES, lambda case: case.exact, test="exact")
 )
 def test_exact(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
     _check_exact(case, entry, dtype, _exact_layouts(entry, dtype), request)
@@ -39,7 +41,7 @@ def test_exact(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureReq
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "case, entry, dtype",
-    harness.parameters(_SMALL, lambda case: case.exact, every_configuration=False),
+    table.parameters(_SMALL, lambda case: case.exact, every_configuration=False),
 )
 def test_exact_in_every_layout(
     case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
@@ -48,26 +50,22 @@ def test_exact_in_every_layout(
 
 
 def _check_exact(case, entry, dtype, layouts, request) -> None:
-    problem = harness.integer_problem(case, dtype)
+    problem = problems.integer_problem(case, dtype)
     for device in _devices(entry):
         for layout in layouts:
-            outcome = harness.execute(case, entry, problem, layout, device)
-            for i, (got, want) in enumerate(zip(outcome.outputs, problem.answers, strict=True)):
-                allowed = harness.allowed_error(entry, problem, i)
-                wrong = harness.mismatch(got, want.astype(got.dtype), allowed)
-                where = f"output {i} on {device}, {layout[0]} -> {layout[1]}"
-                assert wrong is None, f"{where}: {wrong}\n{harness.reproducer(request)}"
+            outcome = table.execute(case, entry, problem, layout, device)
+            wrong = "; ".join(harness.wrong_integers(entry, problem, outcome))
+            where = f"on {device}, {layout[0]} -> {layout[1]}"
+            assert not wrong, f"{where}: {wrong}\n{table.reproducer(request)}"
 
 
-@pytest.mark.parametrize("case, entry, dtype", harness.parameters(CASES, test="oracle"))
+@pytest.mark.parametrize("case, entry, dtype", table.parameters(CASES, test="oracle"))
 def test_oracle(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
     _check_oracle(case, entry, dtype, LAYOUTS[:1], request)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "case, entry, dtype", harness.parameters(_SMALL, every_configuration=False)
-)
+@pytest.mark.parametrize("case, entry, dtype", table.parameters(_SMALL, every_configuration=False))
 def test_oracle_in_every_layout(
     case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
@@ -75,33 +73,24 @@ def test_oracle_in_every_layout(
 
 
 def _check_oracle(case, entry, dtype, layouts, request) -> None:
-    problem = harness.real_problem(case, dtype)
+    problem = problems.real_problem(case, dtype)
     for device in _devices(entry):
         for layout in layouts:
-            outcome = harness.execute(case, entry, problem, layout, device)
-            both = zip(outcome.outputs, problem.answers, problem.bounds, strict=True)
-            for i, (got, want, bound) in enumerate(both):
-                where = f"output {i} on {device}, {layout[0]} -> {layout[1]}"
-                if got.dtype.kind == "f":
-                    bound = np.maximum(bound, harness.allowed_error(entry, problem, i))
-                    ratio = harness.error_ratio(got, want, bound)
-                    wrong = None if ratio <= 1 else f"error is {ratio:.3g} times what it may be"
-                else:
-                    wrong = harness.mismatch(got, want)
-                assert wrong is None, f"{where}: {wrong}\n{harness.reproducer(request)}"
+            outcome = table.execute(case, entry, problem, layout, device)
+            wrong = "; ".join(harness.wrong_numbers(entry, problem, outcome))
+            where = f"on {device}, {layout[0]} -> {layout[1]}"
+            assert not wrong, f"{where}: {wrong}\n{table.reproducer(request)}"
 
 
 @pytest.mark.parametrize(
-    "case, entry, dtype", harness.parameters(CASES, every_dtype=False, test="canary")
+    "case, entry, dtype", table.parameters(CASES, every_dtype=False, test="canary")
 )
 def test_canary(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
     _check_canary(case, entry, dtype, (("gaps", "gaps"), ("misaligned", "misaligned")), request)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "case, entry, dtype", harness.parameters(_SMALL, every_configuration=False)
-)
+@pytest.mark.parametrize("case, entry, dtype", table.parameters(_SMALL, every_configuration=False))
 def test_canary_in_every_layout(
     case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest
 ) -> None:
@@ -110,32 +99,32 @@ def test_canary_in_every_layout(
 
 def _check_canary(case, entry, dtype, layouts, request) -> None:
     problem = (
-        harness.integer_problem(case, dtype) if case.exact else harness.real_problem(case, dtype)
+        problems.integer_problem(case, dtype) if case.exact else problems.real_problem(case, dtype)
     )
     for device in _devices(entry):
         for layout in layouts:
-            outcome = harness.execute(case, entry, problem, layout, device, guarded=True)
+            outcome = table.execute(case, entry, problem, layout, device, guarded=True)
             where = f"on {device}, {layout[0]} -> {layout[1]}"
             damage = "; ".join(outcome.damage)
-            assert not damage, f"{damage} {where}\n{harness.reproducer(request)}"
+            assert not damage, f"{damage} {where}\n{table.reproducer(request)}"
 
 
 @pytest.mark.parametrize(
-    "case, entry, dtype", harness.parameters(CASES, every_dtype=False, test="repeats")
+    "case, entry, dtype", table.parameters(CASES, every_dtype=False, test="repeats")
 )
 def test_repeats(case: Case, entry: Kernel, dtype: str, request: pytest.FixtureRequest) -> None:
-    problem = harness.real_problem(case, dtype)
+    problem = problems.real_problem(case, dtype)
     for device in _devices(entry):
         first, second = (
-            harness.execute(case, entry, problem, LAYOUTS[0], device).outputs for _ in range(2)
+            table.execute(case, entry, problem, LAYOUTS[0], device).outputs for _ in range(2)
         )
         for a, b in zip(first, second, strict=True):
             assert np.array_equal(a, b, equal_nan=True), (
-                f"two runs differ\n{harness.reproducer(request)}"
+                f"two runs differ\n{table.reproducer(request)}"
             )
 
 
-def _first_outcome(case: Case, provider: str, problem: harness.Problem) -> harness.Outcome | None:
+def _first_outcome(case: Case, provider: str, problem: problems.Problem) -> harness.Outcome | None:
     """What the provider's usual kernel makes of a problem; None if all of them refuse it."""
     for entry in dispatch.entries(case.primitive):
         if entry.provider == provider and entry.algorithm != "naive":
@@ -160,10 +149,10 @@ def _both_providers() -> list:
 @pytest.mark.parametrize("case, dtype", _both_providers())
 def test_cuda_and_triton_agree(case: Case, dtype: str, request: pytest.FixtureRequest) -> None:
     """The emulated kernels beside the interpreted ones, without PyTorch's answers."""
-    draw = harness.integer_problem if case.exact else harness.real_problem
+    draw = problems.integer_problem if case.exact else problems.real_problem
     problem = draw(case, dtype)
     ours, theirs = (_first_outcome(case, provider, problem) for provider in ("cuda", "triton"))
     if ours is None or theirs is None:
         pytest.skip("one of them refuses this case")
     line = harness.disagreement(case, problem, ours.outputs, theirs.outputs)
-    assert line is None, f"{line}\n{harness.reproducer(request)}"
+    assert line is None, f"{line}\n{table.reproducer(request)}"

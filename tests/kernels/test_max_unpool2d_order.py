@@ -13,9 +13,8 @@ import pytest
 from pycnn import array, dispatch
 from pycnn.geometry import Pool2dGeometry
 from pycnn.kernels import mode
-
-from . import harness
-from .memory import place, poison
+from pycnn.testing.kernels import harness, problems
+from pycnn.testing.kernels.memory import place, poison
 
 ENTRIES = [
     pytest.param(entry, id=f"{entry.provider}.{entry.algorithm}")
@@ -46,7 +45,7 @@ def _run(entry: Any, x: np.ndarray, indices: np.ndarray, g: Pool2dGeometry, layo
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_the_last_of_equal_indices_is_stored(entry, dtype, layout) -> None:
     g = Pool2dGeometry(2, 5, 12, 11, 3, 3, 11, 10)  # overlapping windows: up to nine of one pixel
-    rng = np.random.default_rng(harness.SEED)
+    rng = np.random.default_rng(problems.SEED)
     x = rng.integers(1, 2000, g.y_shape).astype(dtype)
     indices = rng.integers(0, g.H * g.W, g.y_shape)
     indices[0, 1] = rng.permutation(g.H * g.W)[: g.P * g.Q].reshape(g.P, g.Q)  # none twice
@@ -85,7 +84,7 @@ def test_stores_in_the_wrong_order_are_repaired(layout, monkeypatch) -> None:
 
     monkeypatch.setattr(unpool, "launch", backwards)
     g = Pool2dGeometry(2, 3, 5, 4, 2, 2, 4, 3)
-    rng = np.random.default_rng(harness.SEED)
+    rng = np.random.default_rng(problems.SEED)
     x = rng.standard_normal(g.y_shape).astype(np.float32)
     indices = rng.integers(0, 5, g.y_shape)
     indices[1, :, 0, 0], indices[1, :, 3, 2] = 9, 9

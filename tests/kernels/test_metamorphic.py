@@ -14,9 +14,11 @@ import pytest
 import pycnn
 from pycnn import array, dispatch
 from pycnn.geometry import Conv2dGeometry
+from pycnn.testing.kernels import harness, problems
+from pycnn.testing.kernels.case import Draw
+from pycnn.testing.kernels.cases.conv2d import geometry
 
-from . import harness
-from .cases.conv2d import geometry
+from .table import reproducer
 
 DENSE = geometry((3, 4, 9, 8), (5, 4, 3, 2), (2, 1), (0, 1, 2, 1), (1, 2))
 GROUPED = geometry((2, 6, 8, 9), (4, 3, 3, 3), 1, 1, groups=2)
@@ -32,10 +34,10 @@ every_geometry = pytest.mark.parametrize("g", ALL.values(), ids=ALL.keys())
 
 
 @pytest.fixture
-def draw(request: pytest.FixtureRequest) -> harness.Draw:
+def draw(request: pytest.FixtureRequest) -> Draw:
     """Integers of at most 3; a failing test shows the printed line that repeats it."""
-    print(harness.reproducer(request))
-    return harness.Draw(np.random.default_rng([harness.SEED, 1]), "float32", (3, 1.0))
+    print(reproducer(request))
+    return Draw(np.random.default_rng([problems.SEED, 1]), "float32", (3, 1.0))
 
 
 def replace(g: Conv2dGeometry, **changes: int) -> Conv2dGeometry:

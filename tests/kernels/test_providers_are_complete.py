@@ -10,10 +10,9 @@ import pycnn
 from pycnn import array, dispatch
 from pycnn.config import cuda_modules, native_status
 from pycnn.kernels import mode
-
-from . import harness
-from .cases import CASES
-from .harness import Case
+from pycnn.testing.kernels import problems
+from pycnn.testing.kernels.case import FLOATS, Case
+from pycnn.testing.kernels.cases import CASES
 
 _WHY_NOT = {
     "native": native_status()[1],
@@ -24,7 +23,7 @@ _PROVIDERS = [
     pytest.param(name, marks=pytest.mark.skipif(bool(why), reason=str(why)))
     for name, why in _WHY_NOT.items()
 ]
-_FLOAT_CASES = [case for case in CASES if set(case.dtypes) & set(harness.FLOATS)]
+_FLOAT_CASES = [case for case in CASES if set(case.dtypes) & set(FLOATS)]
 
 
 @pytest.mark.parametrize("provider", _PROVIDERS)
@@ -35,8 +34,8 @@ def test_some_kernel_takes_it(case: Case, provider: str) -> None:
         for e in dispatch.entries(case.primitive)
         if e.provider == provider and e.algorithm != "naive"
     ]
-    for dtype in set(case.dtypes) & set(harness.FLOATS):
-        draw = harness.integer_problem if case.exact else harness.real_problem
+    for dtype in set(case.dtypes) & set(FLOATS):
+        draw = problems.integer_problem if case.exact else problems.real_problem
         problem = draw(case, dtype)
         operands = tuple(array.describe(a) for a in problem.inputs if a is not None)
         epilogue = None if problem.epilogue is None else problem.epilogue.describe()

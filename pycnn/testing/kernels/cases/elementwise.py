@@ -6,9 +6,8 @@ import math
 
 import torch
 
-from pycnn.geometry import elementwise_geometry
-
-from ..harness import Case
+from ....geometry import elementwise_geometry
+from ..case import Case
 
 SHAPE = (2, 3, 5, 7)
 CHANNELS = (3, 1, 1)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from pycnn.geometry import ConcatGeometry
-
-from ..harness import FLOATS, Case
+from ....geometry import ConcatGeometry
+from ..case import FLOATS, Case
 
 DTYPES = (*FLOATS, "int64", "bool")
 
@@ -33,6 +32,10 @@ def _shapes(shape, axis, sizes):
     return [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
 
 
+def _draws(*shapes):
+    return lambda draw: tuple(draw(*shape) for shape in shapes)
+
+
 def _cases():
     for name, shape, axis, sizes in _PARTS:
         geometry = ConcatGeometry(axis, sizes)
@@ -40,12 +43,11 @@ def _cases():
         whole = (*shape[:axis], sum(sizes), *shape[axis + 1 :])
         yield Case(
             "concat", name, geometry,
-            lambda draw, shapes=shapes: tuple(draw(*s) for s in shapes),
-            lambda *parts, axis=axis: torch.cat(parts, axis), dtypes=DTYPES,
+            _draws(*shapes), lambda *parts, axis=axis: torch.cat(parts, axis), dtypes=DTYPES,
             large=name == "past the caches",
         )  # fmt: skip
         yield Case(
-            "split", name, geometry, lambda draw, whole=whole: (draw(*whole),),
+            "split", name, geometry, _draws(whole),
             lambda x, axis=axis, sizes=sizes: torch.split(x, sizes, axis), dtypes=DTYPES,
             large=name == "past the caches",
         )  # fmt: skip

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pycnn.geometry import reduce_geometry
-
-from ..harness import Case
+from ....geometry import reduce_geometry
+from ..case import Case
 
 SHAPE = (3, 4, 5, 6)
 AXES = [(1,), (3,), (0, 2, 3), (0, 1, 2, 3), ()]

@@ -3,13 +3,14 @@ targets."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from pycnn.geometry import cross_entropy_geometry
-
-from ..harness import Case
+from ....geometry import cross_entropy_geometry
+from ..case import Case
 
 
 def _losses(x, target, weight, g):
@@ -61,7 +62,7 @@ def _logsumexp(x):
 
 
 # name: logits' shape, what differs from the plain case
-SHAPES = {
+SHAPES: dict[str, Any] = {
     "plain": ((5, 7), {}),
     "weights": ((5, 7), {"weighted": True}),
     "smoothing": ((5, 7), {"smoothing": 0.1}),

@@ -6,7 +6,7 @@ import os
 from importlib import import_module
 from pkgutil import iter_modules
 
-from ..harness import Case
+from ..case import Case
 
 
 def collect() -> list[Case]:

@@ -7,11 +7,11 @@ import ctypes
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import numpy as np
-import pytest
 
-from pycnn import array, dtypes
+from ... import array, dtypes
 
 # (layout of the inputs, layout of the outputs)
 LAYOUTS = (
@@ -130,7 +130,8 @@ def poisoned_workspaces() -> Iterator[None]:
 
         return allocate
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(np, "empty", filled(np.empty))
-        patch.setattr(np, "empty_like", filled(np.empty_like))
+    with (
+        mock.patch.object(np, "empty", filled(np.empty)),
+        mock.patch.object(np, "empty_like", filled(np.empty_like)),
+    ):
         yield

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pycnn.dispatch import Epilogue
-from pycnn.geometry import batch_norm_geometry
-
-from ..harness import Case, Draw
+from ....dispatch import Epilogue
+from ....geometry import batch_norm_geometry
+from ..case import Case, Draw
 
 SHAPES = {
     "odd planes": (3, 5, 7, 9),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from pycnn.dispatch import ACTIVATIONS, Epilogue
-from pycnn.geometry import gemm_geometry
-
-from ..harness import EXACT_ACTIVATIONS, Case
+from ....dispatch import ACTIVATIONS, Epilogue
+from ....geometry import gemm_geometry
+from ..case import EXACT_ACTIVATIONS, Case
 
 
 def _magnitude(a, b):

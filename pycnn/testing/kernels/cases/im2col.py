@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import pad, unfold
 
-from ..harness import Case
+from ..case import Case
 from .conv2d import geometry
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pycnn import dispatch
-from pycnn.geometry import elementwise_geometry
-
-from ..harness import EXACT_ACTIVATIONS, TORCH_ACTIVATIONS, Case
+from .... import dispatch
+from ....geometry import elementwise_geometry
+from ..case import EXACT_ACTIVATIONS, Case
+from ..problems import TORCH_ACTIVATIONS
 from .activation import EXP, hardsigmoid, hardswish
 
 _OWN = {"hardsigmoid": hardsigmoid, "hardswish": hardswish}

@@ -7,10 +7,9 @@ from dataclasses import replace
 import torch
 from torch.nn.functional import conv2d, pad
 
-from pycnn.dispatch import ACTIVATIONS, Epilogue
-from pycnn.geometry import Conv2dGeometry
-
-from ..harness import EXACT_ACTIVATIONS, Case
+from ....dispatch import ACTIVATIONS, Epilogue
+from ....geometry import Conv2dGeometry
+from ..case import EXACT_ACTIVATIONS, Case
 
 
 def geometry(x, w, stride=1, padding=0, dilation=1, groups=1) -> Conv2dGeometry:

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pycnn.geometry import Pool2dGeometry
-
-from ..harness import Case, Draw
+from ....geometry import Pool2dGeometry
+from ..case import Case, Draw
 
 
 def _indices(draw: Draw, g: Pool2dGeometry) -> np.ndarray:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pycnn.geometry import softmax_geometry
-
-from ..harness import Case
+from ....geometry import softmax_geometry
+from ..case import Case
 
 
 def _below(x, axis):
@@ -65,6 +64,11 @@ def _plain(draw, *shape):
     return draw(*shape)
 
 
+def _gradient_and_output(shape, log):
+    """dgrad's inputs: log-softmax stores what is at most 0."""
+    return lambda draw: (draw(*shape), -abs(draw(*shape)) if log else draw(*shape))
+
+
 # name: shape, axis, how x is drawn
 SHAPES = {
     "rows": ((5, 7), 1, _plain),
@@ -112,8 +116,7 @@ def _cases(name, shape, axis, make):
             "softmax_dgrad",
             title,
             geometry,
-            # log-softmax stores what is at most 0
-            lambda draw, log=log: (draw(*shape), -abs(draw(*shape)) if log else draw(*shape)),
+            _gradient_and_output(shape, log),
             _dgrad(axis, log),
             depth=max(shape[axis], 1),
             magnitude=_dgrad_magnitude(axis, log),

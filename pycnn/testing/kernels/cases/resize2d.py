@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import interpolate
 
-from pycnn.geometry import resize2d_geometry
-
-from ..harness import Case
+from ....geometry import resize2d_geometry
+from ..case import Case
 
 
 def _resize(g):

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from pycnn.geometry import LocalResponseNormGeometry
-
-from ..harness import Case, Draw
+from ....geometry import LocalResponseNormGeometry
+from ..case import Case, Draw
 
 
 def _window_sum(a: torch.Tensor, before: int, after: int) -> torch.Tensor:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from pycnn.geometry import elementwise_geometry
-
-from ..harness import Case
+from ....geometry import elementwise_geometry
+from ..case import Case
 
 SHAPE = (2, 3, 5, 7)
 EXP = 9  # "depth" of a formula with an exponential or two: each costs a few units of roundoff

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pycnn.geometry import Pool2dGeometry, adaptive_pool2d_geometry, pool2d_geometry
-
-from ..harness import Case, Draw
+from ....geometry import Pool2dGeometry, adaptive_pool2d_geometry, pool2d_geometry
+from ..case import Case, Draw
 
 INTEGERS = ("uint8", "int8", "int32", "int64")
 

@@ -7,9 +7,8 @@ import math
 import numpy as np
 import torch
 
-from pycnn.geometry import dropout_geometry
-
-from ..harness import Case
+from ....geometry import dropout_geometry
+from ..case import Case
 
 
 def _words(block: int, seed: int, offset: int) -> list[int]:
