@@ -239,7 +239,7 @@ TILES = (
     Config(tile(64, 32, 32), 4, 3, dtypes=HALVES),
     Config(tile(128, 128, 16), 8, 3, dtypes=SINGLE),
     Config(tile(64, 64, 16), 4, 3, dtypes=SINGLE),
-    Config(tile(64, 32, 32), 4, 3, dtypes=SINGLE),
+    Config(tile(64, 32, 32), 4, 2, dtypes=SINGLE),
     Config(tile(64, 64, 16), 4, 3, dtypes=DOUBLE),
     Config(tile(32, 32, 16), 4, 3, dtypes=DOUBLE),
 )
