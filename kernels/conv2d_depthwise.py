@@ -58,7 +58,7 @@ from .tuning import Config, Configurations
 TAPS = 49  # the most taps that are unrolled
 PROGRAMS = 132 * 8  # what a grid aims for: eight programs on every processor of an H100
 
-HALVES, WHOLE = ("float16", "bfloat16"), ("float32", "float64")
+HALVES = ("float16", "bfloat16")
 
 
 def _patch(rows: int, cols: int, patches: int, channels: int, warps: int = 4, dtypes=()) -> Config:
@@ -91,7 +91,8 @@ WGRAD = Configurations(
     "conv2d_depthwise.wgrad",
     _patch(2, 2, 16, 64, dtypes=HALVES),
     _patch(2, 2, 32, 32, dtypes=HALVES),
-    _patch(2, 2, 16, 32, dtypes=WHOLE),
+    _patch(2, 2, 16, 32, dtypes=("float32",)),
+    _patch(2, 2, 8, 32, dtypes=("float64",)),
     _patch(4, 1, 256, 1),
     _patch(2, 2, 32, 8),
     _patch(2, 2, 16, 8, 1),
