@@ -47,6 +47,30 @@ def test_a_liar_that_begins_to_lie_once_it_is_timed_is_caught():
         harness.compare([contender(bind)], 0.5)
 
 
+def test_work_that_is_done_by_the_time_its_output_is_compared_is_caught():
+    """What was copied right after the timed span is without it."""
+    pending = []
+
+    class Quick(clock.HostClock):
+        def turn(self, calls, look):
+            found = super().turn(calls, look)
+            while pending:
+                pending.pop()()
+            return found
+
+    def bind(a, b):
+        def call():
+            out = made_up.array.empty_like(a)
+            pending.append(lambda: np.add(a, b, out=out))
+            return out
+
+        return call
+
+    one = contender(bind, Quick(0))
+    with pytest.raises(harness.Caught, match="work is left on another thread or stream"):
+        one.turn()
+
+
 def test_what_would_compute_on_demand_is_refused():
     with pytest.raises(TypeError, match="made_up.Lazy; accepted: arrays and tensors"):
         contender(lambda a, b: lambda: made_up.Lazy(a, b)).rehearse()
