@@ -20,7 +20,7 @@ BUILD_SOURCES = setup.py CMakeLists.txt csrc/cuda/CMakeLists.txt pyproject.toml 
                 pycnn/study/toolkit.py $(CSRC)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow test-newer test-sanitize test-full test-gpu cubins bench lint \
+.PHONY: help setup demo test test-slow test-newer test-sanitize test-full test-gpu cubins bench bench-full lint \
         format clean distclean
 
 help: ## what there is to make
@@ -54,10 +54,17 @@ test-gpu: ## the GPU tests, in the environment of GPU_PYTHON; builds the CUDA ke
 	PYCNN_CUDA=$(or $(PYCNN_CUDA),1) $(GPU_PYTHON) -m pip install -q --no-build-isolation --no-deps -e .
 	$(GPU_PYTHON) -m pytest -m gpu
 
-bench: setup ## times beside PyTorch's, written to benchmarks/results/
-	$(PY) -m benchmarks ops --out auto
-	$(PY) -m benchmarks nets --out auto
-	$(PY) -m benchmarks memory --out auto
+bench: setup ## times beside PyTorch's, some of every kind, and a report of them: out/bench, out/report
+	$(PY) -m pycnn bench ops --suite smoke --out auto
+	$(PY) -m pycnn bench nets --suite smoke --out auto
+	$(PY) -m pycnn bench memory --suite smoke --out auto
+	$(PY) -m pycnn report out/bench/ops.json out/bench/nets.json out/bench/memory.json
+
+bench-full: setup ## all suites on an idle machine, hours: benchmarks/results and the tables in docs
+	$(PY) -m pycnn bench ops --out auto
+	$(PY) -m pycnn bench nets --out auto
+	$(PY) -m pycnn bench memory --out auto
+	$(PY) -m pycnn report --readme
 
 lint: setup ## ruff, clang-format and mypy
 	$(PY) -m ruff check .
@@ -73,7 +80,7 @@ format: setup ## lay out the sources as lint wants them
 clean: ## remove what a build, a test or the demo left
 	rm -rf build dist out *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	rm -f pycnn/*.so pycnn/_build_info.py $(VENV)/.installed $(VENV_NEWER)/.installed
-	find pycnn kernels tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find pycnn kernels benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove the environments
 	rm -rf $(VENV) $(VENV_NEWER)
@@ -93,7 +100,7 @@ define install
 	    $(1)/bin/python -m pip install torch==2.13.0 ; }
 	$(1)/bin/python -m pip install -q --no-deps torchvision==0.28.0
 	$(1)/bin/python -m pip install -q --no-build-isolation $(2) -e '.[test]'
-	$(1)/bin/python -m compileall -q pycnn kernels
+	$(1)/bin/python -m compileall -q pycnn kernels benchmarks
 	touch $@
 endef
 

@@ -249,9 +249,12 @@ class BuildExtensions(build_ext):
         write_atomically(self.package_folder() / "_build_info.py", "\n".join(lines))
 
 
+# packages of pycnn whose folders stand beside it
+ELSEWHERE = {"pycnn.kernels": "kernels", "pycnn.benchmarks": "benchmarks"}
+
 setup(
-    packages=["pycnn", *(f"pycnn.{name}" for name in find_packages("pycnn")), "pycnn.kernels"],
-    package_dir={"pycnn": "pycnn", "pycnn.kernels": "kernels"},
+    packages=["pycnn", *(f"pycnn.{name}" for name in find_packages("pycnn")), *ELSEWHERE],
+    package_dir={"pycnn": "pycnn", **ELSEWHERE},
     package_data={
         "pycnn": [f"**/*.{kind}" for kind in ("csv", "html", "jpg", "json", "png", "txt")]
         + ["py.typed"],

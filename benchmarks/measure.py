@@ -1,38 +1,21 @@
-"""Honest timing on a CPU: interleaved opponents, an idle machine, minimum and quantiles.
-
-PyTorch allocates through the C library, which by default returns every large output to the system
-and faults it in again at the next call. `raise_malloc_thresholds` restarts the process with limits
-that let it keep the memory, so that what is compared is kernels.
-"""
+"""What every measurement needs: quantiles, an idle machine, the C library's memory, provenance."""
 
 from __future__ import annotations
 
+import ctypes
 import datetime
+import hashlib
 import os
 import platform
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-_MALLOC = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 33),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
-    "MALLOC_TOP_PAD_": str(1 << 28),
-}
-_SPIN = 0.006  # seconds that a turn waits for the other's idle threads to stop spinning
 _BUSY = 0.15  # the share of one core's time that others may use on a machine called idle
-
-
-def raise_malloc_thresholds() -> None:
-    """Start this process anew with the C library keeping freed memory, unless it does."""
-    if any(os.environ.get(name) != value for name, value in _MALLOC.items()):
-        os.environ.update(_MALLOC)
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 class Times(NamedTuple):
@@ -48,26 +31,18 @@ def times_of(samples: Sequence[float]) -> Times:
     return Times(min(samples), *(float(np.quantile(samples, q)) for q in (0.2, 0.5, 0.8)))
 
 
-def interleaved(functions: dict[str, Callable[[], Any]], seconds: float) -> dict[str, Times]:
-    """Call all functions in turn, `seconds` for each, at least four rounds of three calls.
+def keep_freed_memory() -> bool:
+    """Tell the C library to keep what this process frees; whether it can be told (glibc can).
 
-    A turn begins with a pause and a call that is not timed: the threads of the one before spin on
-    their cores for milliseconds, and its data leave the caches."""
-    samples: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        function()
-    end = time.perf_counter() + seconds * len(functions)
-    rounds = 0
-    while time.perf_counter() < end or rounds < 4:
-        rounds += 1
-        for name, function in functions.items():
-            time.sleep(_SPIN)
-            function()
-            for _ in range(3):
-                start = time.perf_counter()
-                function()
-                samples[name].append(time.perf_counter() - start)
-    return {name: times_of(values) for name, values in samples.items()}
+    PyTorch allocates through the C library, which by default returns a large output to the system
+    when it is freed and faults it in again, page by page, at the next call. Told to keep it, what
+    is compared is kernels. pycnn's own arrays come from a cache of its own either way."""
+    mmap_max, trim_threshold, top_pad = -4, -1, -2
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    return bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, -1) and mallopt(top_pad, 1 << 28))
 
 
 def _busy_seconds() -> float:
@@ -81,15 +56,25 @@ def _busy_seconds() -> float:
     return (sum(ticks[:8]) - idle) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_until_idle(patience: float = 20.0) -> float:
-    """Wait until others leave the machine alone; returns the share of a core they still use."""
-    end = time.perf_counter() + patience
-    while True:
-        busy, start = _busy_seconds(), time.perf_counter()
-        time.sleep(0.25)
-        share = (_busy_seconds() - busy) / (time.perf_counter() - start)
-        if share <= _BUSY or time.perf_counter() > end:
-            return share
+class Idle:
+    """Waits before a measurement until others leave the machine alone.
+
+    `patience` is in seconds and for a whole run: on a machine that is never idle the rows say so
+    (others_busy), and the run ends nevertheless."""
+
+    def __init__(self, patience: float = 60.0, look: float = 0.1) -> None:
+        self.patience, self.look = patience, look
+
+    def wait(self) -> float:
+        """The share of a core that others use, after waiting."""
+        while True:
+            busy, start = _busy_seconds(), time.perf_counter()
+            time.sleep(self.look)
+            passed = time.perf_counter() - start
+            share = (_busy_seconds() - busy) / passed
+            if share <= _BUSY or self.patience <= 0:
+                return round(share, 3)
+            self.patience -= passed
 
 
 def processor() -> str:
@@ -102,31 +87,77 @@ def processor() -> str:
     return name
 
 
-def provenance() -> dict[str, Any]:
-    """What a result was measured with: machine, versions, commit, date."""
-    import torch
+def cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
-    import pycnn
-    from pycnn.config import native_status
 
-    native, reason = native_status()
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
-        cwd=Path(__file__).parent,
+SOURCES = Path(__file__).resolve().parents[1]
+
+
+def environment() -> dict[str, str]:
+    """For a Python process that must import the same pycnn as this one."""
+    from .. import __file__ as package
+
+    inherited = os.environ.get("PYTHONPATH")
+    paths = [str(Path(package).parents[1]), *([inherited] if inherited else [])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _git(*arguments: str) -> str:
+    if not (SOURCES / "setup.py").exists():  # an installation, in whatever repository
+        return ""
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=SOURCES,
         capture_output=True,
         text=True,
         check=False,
-    ).stdout.strip()
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def commit() -> str:
+    """The commit of the source tree; with a mark, the same for the same edits, where files differ
+    from it. Empty outside of a repository."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    changes = ""
+    if head:
+        changes = _git("diff", "HEAD", "--", "benchmarks/*.py", "pycnn", "kernels", "csrc")
+    return head + ("+" + hashlib.sha256(changes.encode()).hexdigest()[:6] if changes else "")
+
+
+def provenance(kind: str) -> dict[str, Any]:
+    """What a result was measured with: machine, versions, commit, date. `kind` is cpu or gpu."""
+    import torch
+
+    from .. import __version__, array
+    from ..config import native_status
+
+    native, reason = native_status()
+    versions = {
+        "pycnn": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "compiler": native.compiler() if native is not None else "",
+    }
+    device, isa = f"{processor()}, {cores()} cores", f"none: {reason}"
+    if kind == "gpu":
+        from .. import cuda
+        from ..study.tune import software
+
+        device, isa = array.gpu_name(), "sm_{}{}".format(*cuda.get_device_capability())
+        versions |= {"gpu": software(), "cudnn": str(torch.backends.cudnn.version())}
+    elif native is not None:
+        isa = native.isa()
     return {
-        "device": f"{processor()}, {len(os.sched_getaffinity(0))} cores",
-        "isa": native.isa() if native is not None else f"none: {reason}",
-        "versions": {
-            "pycnn": pycnn.__version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-            "compiler": native.compiler() if native is not None else "",
-        },
-        "commit": commit,
+        "device": device,
+        "kind": kind,
+        "isa": isa,
+        "versions": versions,
+        "commit": commit(),
         "date": datetime.date.today().isoformat(),
     }

@@ -1,4 +1,5 @@
-"""Peak memory of Xception forward and backward on one image, each framework in its own process."""
+"""Peak memory of a network, forward and backward, on one image: each framework in a process of its
+own, malloc as shipped."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ import subprocess
 import sys
 from typing import Any
 
+from . import measure
+
 _COMMON = """
-import json, resource
 def resident():
     for line in open("/proc/self/status"):
         if line.startswith("VmHWM"):
@@ -16,9 +18,9 @@ def resident():
 """
 
 _OURS = """
-import numpy as np, pycnn
-net = pycnn.models.xception()
-x = pycnn.randn(1, 3, 299, 299).requires_grad_()
+import pycnn
+net = pycnn.models.{name}()
+x = pycnn.randn(1, 3, {size}, {size}).requires_grad_()
 before = resident()
 for _ in range(3):
     net.zero_grad()
@@ -28,8 +30,8 @@ for _ in range(3):
 _THEIRS = """
 import torch
 from pycnn.references import get_reference
-net = get_reference("xception").to(memory_format=torch.{layout})
-x = torch.randn(1, 3, 299, 299).to(memory_format=torch.{layout}).requires_grad_()
+net = get_reference("{name}").to(memory_format=torch.{layout})
+x = torch.randn(1, 3, {size}, {size}).to(memory_format=torch.{layout}).requires_grad_()
 before = resident()
 for _ in range(3):
     net.zero_grad()
@@ -37,28 +39,43 @@ for _ in range(3):
 """
 
 _END = """
-print(json.dumps({"before": before, "peak": resident()}))
+print(resident() - before)
 """
 
+NETS = {"xception": 299, "resnet50": 224}
 
-def _run(code: str) -> dict[str, int]:
+
+def _grown(code: str) -> int:
+    """How many bytes were resident at most beyond those before the first pass."""
     done = subprocess.run(
-        [sys.executable, "-c", _COMMON + code + _END], capture_output=True, text=True, check=True
+        [sys.executable, "-c", _COMMON + code + _END],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=measure.environment(),
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    return int(json.loads(done.stdout.splitlines()[-1]))
 
 
-def xception() -> dict[str, Any]:
-    """Bytes resident at most, and how many of them came after the network was built."""
-    found = {"pycnn": _run(_OURS)}
-    for layout in ("contiguous_format", "channels_last"):
-        found[f"PyTorch, {layout}"] = _run(_THEIRS.format(layout=layout))
-    grown = {name: f["peak"] - f["before"] for name, f in found.items()}
-    least = min(value for name, value in grown.items() if name != "pycnn")
-    return {
-        "suite": "peak memory",
-        "name": "xception forward and backward, 1x3x299x299",
-        "bytes": found,
-        "grown": grown,
-        "ratio": least / grown["pycnn"],
+def rows(name: str) -> list[dict[str, Any]]:
+    """The row of a network: PyTorch in its smaller layout."""
+    size = NETS[name]
+    ours = _grown(_OURS.format(name=name, size=size))
+    layouts = {
+        label: _grown(_THEIRS.format(name=name, size=size, layout=layout))
+        for label, layout in (
+            ("contiguous", "contiguous_format"),
+            ("channels-last", "channels_last"),
+        )
     }
+    theirs = min(layouts.values())
+    row = {
+        "suite": "memory",
+        "name": name,
+        "batch": 1,
+        "size": size,
+        "grown": {"pycnn": ours, "PyTorch": theirs},
+        "grown_by_layout": layouts,
+        "ratio": theirs / ours,
+    }
+    return [row]

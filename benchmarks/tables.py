@@ -1,4 +1,4 @@
-"""The tables of README.md and docs/native.md, from the results: python -m benchmarks tables.
+"""The tables of README.md and docs/native.md, from the committed results.
 
 Each stands between a line `<!-- table: NAME -->` and a line `<!-- end -->`."""
 

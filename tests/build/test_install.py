@@ -25,7 +25,7 @@ def source(tmp_path):
     """A copy of the source tree, as a fresh clone has it."""
     copy = tmp_path / "source"
     left_behind = shutil.ignore_patterns("__pycache__", "*.so", "_build_info.py")
-    for folder in ("pycnn", "kernels", "csrc"):
+    for folder in ("pycnn", "kernels", "benchmarks", "csrc"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=left_behind)
     for name in SOURCES:
         if (ROOT / name).exists():
@@ -78,9 +78,11 @@ def test_an_installation_has_all_of_pycnn(source):
     def modules(folder):
         return {str(path.relative_to(folder)) for path in folder.rglob("*.py")}
 
-    wanted = modules(source / "pycnn") | {f"kernels/{m}" for m in modules(source / "kernels")}
+    wanted = modules(source / "pycnn")
+    for beside in ("kernels", "benchmarks"):
+        wanted |= {f"{beside}/{module}" for module in modules(source / beside)}
+        assert not (installed.folder / beside).exists()
     assert modules(installed.folder / "pycnn") == wanted | {"_build_info.py"}
-    assert not (installed.folder / "kernels").exists()
     assert (installed.folder / f"pycnn-{pycnn.__version__}.dist-info" / "licenses").exists()
 
 
