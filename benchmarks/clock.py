@@ -8,18 +8,29 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-SPIN = 0.006  # seconds that a turn waits for the other's idle threads to stop spinning
+SPIN = 0.015  # seconds that a turn waits for the other's idle threads: OpenMP's spin for up to 9 ms
+WAKE = 0.001  # seconds of calls that are not timed, in which a contender's own threads wake up
 
 
 class HostClock:
     """Wall-clock time of each call.
 
-    A turn begins with a pause and a call that is not timed: the threads of the contender before
-    spin on their cores for milliseconds, its own have to wake up, and its code comes back into the
-    caches. Python's collector is off meanwhile."""
+    A turn begins with a pause, a millisecond of calls that are not timed, and one more after its
+    buffers are ready: the threads of the contender before spin on their cores for milliseconds, its
+    own have to wake up and get a core each, and its code comes back into the caches. Python's
+    collector is off meanwhile."""
 
     def __init__(self, spin: float = SPIN, now: Callable[[], float] = time.perf_counter) -> None:
         self.spin, self.now = spin, now
+
+    def settle(self, call: Callable[[], Any]) -> None:
+        """Let other threads come to rest, and those of `call` awake."""
+        if not self.spin:
+            return
+        time.sleep(self.spin)
+        awake = self.now() + WAKE
+        while self.now() < awake:
+            call()
 
     def turn(
         self, calls: Sequence[Callable[[], Any]], look: Callable[[Any], Any]
@@ -28,7 +39,6 @@ class HostClock:
         collecting = gc.isenabled()
         gc.disable()
         try:
-            time.sleep(self.spin)
             outputs.append(calls[0]())  # kept: its memory is not what the timed calls are given
             for call in calls[1:]:
                 start = self.now()

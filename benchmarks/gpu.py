@@ -73,6 +73,9 @@ class DeviceClock:
     def finish(self) -> None:
         self.cupy.cuda.runtime.deviceSynchronize()
 
+    def settle(self, call: Callable[[], Any]) -> None:
+        """A GPU's kernels have no threads to wake."""
+
     def turn(
         self, calls: Sequence[Callable[[], Any]], look: Callable[[Any], Any]
     ) -> tuple[list[Any], list[Any], list[float]]:

@@ -7,8 +7,9 @@ What a turn does, the same for every contender:
 2. What the call needs and is not timed (the forward pass before a backward one) is done.
 3. The outputs of the turn before are filled with NaN and released, so that the memory which the
    calls allocate holds poison. Every contender allocates its outputs itself, inside the call.
-4. The clock pauses, makes one call that is not timed, then the timed ones, each on a buffer of its
-   own. Right after each, outside the timed span, some elements of the output are copied.
+4. The clock makes one call that is not timed, then the timed ones, each on a buffer of its own; on
+   the CPU a pause and a millisecond of other calls have come before 2. Right after each, outside
+   the timed span, some elements of the output are copied.
 5. Every output is compared with the float64 truth of its inputs (once in full; after that by a sum
    over its bits, and in full again where that differs), the copied elements with the output, the
    buffers with what was written into them. What fails raises Caught and says how.
@@ -47,6 +48,9 @@ class Caught(RuntimeError):
 
 class Clock(Protocol):
     """Times calls: HostClock, or a GPU's."""
+
+    def settle(self, call: Call) -> None:
+        """Before a turn, with a call to make as often as it takes."""
 
     def turn(
         self, calls: Sequence[Call], look: Callable[[Any], Any]
@@ -165,6 +169,7 @@ class Contender:
             pool.load(buffers, index)
             if index not in self._written:
                 self._written[index] = p.digest(buffers)
+        self.clock.settle(self._once)
         calls = [self.bind(*given) for given in self.given]
         p.poison(self._spare)
         self._spare.clear()
@@ -176,6 +181,9 @@ class Contender:
         self._spare = [a for output in outputs for a in p.as_arrays(output)]
         del calls, outputs
         return seconds
+
+    def _once(self) -> None:
+        p.poison(p.as_arrays(self.bind(*self.given[0])()))
 
     # --- judging ----------------------------------------------------------------------------------
 
