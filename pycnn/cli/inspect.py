@@ -205,7 +205,7 @@ def _wave_cells(one: Any) -> list[str]:
     grid = " x ".join(f"{n:,}" for n in one.grid)
     if one.waves is None:
         return [grid, "-", "-"]
-    return [grid, f"{one.waves.count:.2f}", f"{one.waves.efficiency:.1%}"]
+    return [grid, f"{one.waves.number:.2f}", f"{one.waves.efficiency:.1%}"]
 
 
 def _source(kernel: str, provider: str | None) -> None:

@@ -102,7 +102,7 @@ class Waves(NamedTuple):
     """How a grid is spread over a GPU whose multiprocessors hold several blocks at a time."""
 
     blocks: int  # of the grid
-    count: float  # waves: 1.5 is one full and one half full
+    number: float  # of waves: 1.5 is one full and one half full
     efficiency: float  # blocks over the places in all waves that are begun
 
 
@@ -113,5 +113,5 @@ def waves(grid: tuple[int, ...], resident: int, multiprocessors: int) -> Waves:
     if places < 1:
         raise ValueError(f"resident: got {resident} blocks on {multiprocessors} multiprocessors")
     blocks = math.prod(grid)
-    count = blocks / places
-    return Waves(blocks, count, blocks / (places * max(1, math.ceil(count))))
+    number = blocks / places
+    return Waves(blocks, number, blocks / (places * max(1, math.ceil(number))))

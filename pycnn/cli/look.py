@@ -1,0 +1,100 @@
+"""Commands that look at networks: trace, graph, compare, visualize."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from .common import (
+    batch_option,
+    build,
+    find_model,
+    make_console,
+    provider_option,
+    shapes_of,
+    size_option,
+    using_provider,
+    width_option,
+)  # fmt: skip
+
+
+def _net_and_inputs(model: str, batch: int, size: int | None, width: float) -> tuple[Any, Any]:
+    """The network and its inputs, as Tensors, from a fixed seed."""
+    from .. import from_numpy, manual_seed
+
+    entry = find_model(model)
+    manual_seed(0)
+    net = build(entry, width)
+    return net, [from_numpy(a) for a in entry.example_inputs(batch, size or entry.size)]
+
+
+@click.command()
+@click.argument("model")
+@provider_option
+@batch_option
+@size_option
+@width_option
+@click.option("--forward-only", is_flag=True, help="Inference: evaluation mode, nothing recorded.")
+@click.option("--runs", type=click.IntRange(1), default=3, show_default=True,
+              help="Traced after one to warm up; the quickest is shown.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write Chrome's trace events, for ui.perfetto.dev or chrome://tracing.",
+)
+def trace(
+    model: str, provider: str | None, batch: int, size: int | None, width: float,
+    forward_only: bool, runs: int, out: Path | None,
+) -> None:  # fmt: skip
+    """Show what every layer and every kernel of MODEL takes: time, bytes, FLOPs."""
+    from .. import dispatch
+    from ..study.trace_model import trace_model
+
+    net, inputs = _net_and_inputs(model, batch, size, width)
+    with using_provider(provider):
+        try:
+            found = trace_model(net, *inputs, backward=not forward_only, runs=runs)
+        except (dispatch.NoKernel, ValueError, RuntimeError) as error:
+            raise click.ClickException(str(error)) from None
+    console = make_console()
+    whole = found.seconds()
+    for title, header, rows in (
+        ("by layer", ("layer", "module"), found.layers()),
+        ("by kernel", ("primitive", "kernel"), found.kernels()),
+    ):
+        table = Table(*header, title=title)
+        for name in ("calls", "forward ms", "backward ms", "share", "MB", "GFLOP", "GB/s",
+                     "GFLOP/s"):  # fmt: skip
+            table.add_column(name, justify="right")
+        for row in rows:
+            per = max(row.seconds, 1e-12)
+            table.add_row(
+                row.name, row.kind, str(row.calls), f"{row.forward * 1e3:.3f}",
+                f"{row.backward * 1e3:.3f}", f"{row.seconds / whole:.1%}",
+                f"{row.bytes / 1e6:.2f}", f"{row.flops / 1e9:.3f}", f"{row.bytes / per / 1e9:.1f}",
+                f"{row.flops / per / 1e9:.1f}",
+            )  # fmt: skip
+        outside = {
+            phase: found.seconds(phase) - sum(getattr(row, phase) for row in rows)
+            for phase in ("forward", "backward")
+        }
+        table.add_row(
+            "outside kernels", "", "", *(f"{s * 1e3:.3f}" for s in outside.values()),
+            f"{sum(outside.values()) / whole:.1%}", *[""] * 4,
+        )  # fmt: skip
+        console.print(table)
+    passes = "forward" if forward_only else "forward and backward"
+    click.echo(f"{model}, {shapes_of([t._data for t in inputs])}: {passes} {whole * 1e3:.2f} ms")
+    if out is not None:
+        _write(lambda: found.write(out), out)
+
+
+def _write(write: Any, path: Path) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error}") from None
+    click.echo(f"written: {path}")
