@@ -98,3 +98,31 @@ def _write(write: Any, path: Path) -> None:
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error}") from None
     click.echo(f"written: {path}")
+
+
+@click.command()
+@click.argument("model")
+@batch_option
+@size_option
+@width_option
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it there: DOT to a .dot or .gv file, a picture to .svg; by default DOT is printed.",
+)
+def graph(model: str, batch: int, size: int | None, width: float, out: Path | None) -> None:
+    """Show the autograd graph of MODEL: Functions, leaves and their shapes, and what is kept."""
+    from ..study.graph import autograd_graph
+
+    net, inputs = _net_and_inputs(model, batch, size, width)
+    try:
+        found = autograd_graph(net, *[t.requires_grad_() for t in inputs])
+    except (ValueError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from None
+    if out is None:
+        click.echo(found.dot(), nl=False)
+        return
+    try:
+        _write(lambda: found.write(out), out)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None

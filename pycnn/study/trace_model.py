@@ -10,23 +10,21 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from .. import array, dispatch
-from ..autograd import Function, no_grad
+from ..autograd import no_grad
 from ..files import replacing
 from ..nn.summary import evaluating
 from ..tensor import Tensor
 from .explain_model import total
+from .owners import NET, Owners, Path, functions_of, watching
 
 FORWARD, BACKWARD = "forward", "backward"
-NET = "(net)"  # the name of the outermost module
 LOSS = "(loss)"  # the layer of what runs outside of the network: the sum to go backward from
-
-Path = tuple[str, ...]  # the modules that are running, by their names, outermost first
 
 
 class Call(NamedTuple):
@@ -181,14 +179,13 @@ def trace_model(
 def _run(net: Any, inputs: tuple[Tensor, ...], backward: bool, recorder: _Recorder) -> None:
     with dispatch.trace(recorder):
         start = recorder.now()
-        with _watching(net, recorder):
+        with watching(net, recorder.at) as owners:
             output = net(*inputs)
-        recorder.at(())
         loss = total(output) if backward else None
         recorder.trace.slices.append(Slice(FORWARD, "pass", FORWARD, start, recorder.now()))
         if loss is not None:
             recorder.phase = BACKWARD
-            _hook(loss, recorder)
+            _hook(loss, recorder, owners)
             start = recorder.now()
             loss.backward()
             recorder.at(())
@@ -215,20 +212,14 @@ class _Recorder(dispatch.Trace):
     def __init__(self, net: Any) -> None:
         super().__init__()
         self.records = _Noting(self._came)
-        self.names = {id(module): name or NET for name, module in net.named_modules()}
         kinds = {name or NET: type(module).__name__ for name, module in net.named_modules()}
         self.trace = ModelTrace(kinds)
         self.phase = FORWARD
-        self.made: dict[int, tuple[Function, Path]] = {}  # id of a Function -> where it was made
         self._open: list[tuple[str, float]] = []  # modules at work and since when
         self._began = time.perf_counter()
 
     def now(self) -> float:
         return time.perf_counter() - self._began
-
-    @property
-    def path(self) -> Path:
-        return tuple(name for name, _ in self._open)
 
     def at(self, path: Path) -> None:
         """From now on these modules are running: ends the slices of others, begins their own."""
@@ -288,68 +279,14 @@ class _DeviceEvents:
         return 1e-3 * array.import_cupy().cuda.get_elapsed_time(self.start, self.end)
 
 
-# --- which module runs ----------------------------------------------------------------------------
+def _comes(recorder: _Recorder, path: Path, gradient: Any) -> None:
+    recorder.at(path)
 
 
-@contextmanager
-def _watching(net: Any, recorder: _Recorder) -> Iterator[None]:
-    """Inside, the recorder is told of every module that begins and ends."""
-
-    def before(module: Any, args: Any) -> None:
-        recorder.at((*recorder.path, recorder.names[id(module)]))
-
-    def after(module: Any, args: Any, kwargs: Any, output: Any) -> None:
-        path = recorder.path
-        _claim([*args, *kwargs.values()], output, path, recorder.made)
-        recorder.at(path[:-1])
-
-    handles = []
-    for module in net.modules():
-        handles.append(module.register_forward_pre_hook(before))
-        handles.append(module.register_forward_hook(after, with_kwargs=True))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _claim(given: Any, output: Any, path: Path, made: dict[int, tuple[Function, Path]]) -> None:
-    """The Functions between what a module was given and what it gave are its own, but for those
-    that a module inside of it has claimed."""
-    stop = {id(t._node) for t in _tensors(given) if t._node is not None}
-    for node in _graph([t._node for t in _tensors(output)], stop):
-        made.setdefault(id(node), (node, path))
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _tensors(part)
-
-
-def _graph(roots: Any, seen: Any) -> list[Function]:
-    """The Functions that lead to the roots, without those whose id is in `seen`."""
-    seen, stack, found = set(seen), list(roots), []
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Function) and id(node) not in seen:
-            seen.add(id(node))
-            found.append(node)
-            stack += [edge[0] for edge in node.edges if edge is not None]
-    return found
-
-
-def _hook(loss: Tensor, recorder: _Recorder) -> None:
+def _hook(loss: Tensor, recorder: _Recorder, owners: Owners) -> None:
     """Tells the recorder, whenever the walk comes to a Function, whose it is."""
-    for node in _graph([loss._node], ()):
-        _, path = recorder.made.get(id(node), (node, ()))
-
-        def comes(gradient: Any, path: Path = path) -> None:
-            recorder.at(path)
-
+    for node in functions_of([loss._node]):
+        comes = partial(_comes, recorder, owners.path(node))
         if node.hooks is None:
             node.hooks = {}
         for index in range(len(node._outputs)):
