@@ -13,6 +13,7 @@ from .common import (
     build,
     find_model,
     make_console,
+    need,
     provider_option,
     shapes_of,
     size_option,
@@ -126,3 +127,59 @@ def graph(model: str, batch: int, size: int | None, width: float, out: Path | No
         _write(lambda: found.write(out), out)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True)
+@provider_option
+@batch_option
+@size_option
+@width_option
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Timed runs.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write compare.png and compare.json into this folder.",
+)
+def compare(
+    models: tuple[str, ...], provider: str | None, batch: int, size: int | None, width: float,
+    rounds: int, out: Path | None,
+) -> None:  # fmt: skip
+    """Compare MODELS: parameters, multiply-adds, activation memory, measured time."""
+    import json
+
+    from rich.console import Console
+
+    from .. import dispatch
+    from ..files import replacing
+    from ..study.compare_models import compare_models, plot
+
+    for name in models:
+        find_model(name)
+    if out is not None:
+        need("matplotlib", to="draw a plot")
+    with using_provider(provider), Console(stderr=True).status("") as status:
+        try:
+            rows = compare_models(models, batch, size, width, rounds, status.update)
+        except (ValueError, RuntimeError, dispatch.NoKernel) as error:
+            raise click.ClickException(f"{type(error).__name__}: {error}") from None
+    table = Table("model", "input")
+    for title in ("parameters", "MACs", "kept MB", "peak MB", "inference ms", "step ms"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        table.add_row(
+            row.name, ", ".join(" x ".join(map(str, s)) for s in row.inputs),
+            f"{row.parameters:,}", f"{row.macs:,}", f"{row.retained / 1e6:.2f}",
+            f"{row.peak / 1e6:.2f}", f"{row.forward * 1e3:.2f}", f"{row.step * 1e3:.2f}",
+        )  # fmt: skip
+    make_console().print(table)
+    click.echo(
+        "kept: by autograd for the backward pass. peak: arrays alive at one time in inference. "
+        f"Times are medians of {rounds}."
+    )
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        _write(lambda: plot(rows, out / "compare.png"), out / "compare.png")
+        with replacing(out / "compare.json") as path:
+            path.write_text(json.dumps([row._asdict() for row in rows], indent=1), encoding="utf-8")
+        click.echo(f"written: {out / 'compare.json'}")
