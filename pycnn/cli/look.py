@@ -183,3 +183,59 @@ def compare(
         with replacing(out / "compare.json") as path:
             path.write_text(json.dumps([row._asdict() for row in rows], indent=1), encoding="utf-8")
         click.echo(f"written: {out / 'compare.json'}")
+
+
+@click.command()
+@click.argument("model")
+@click.option("--image", type=click.Path(dir_okay=False, path_type=Path),
+              help="A photograph; by default scikit-image's of a cat.")  # fmt: skip
+@click.option("--layer", help="Whose activations, e.g. features.10; the last convolution's.")
+@click.option("--weights", type=click.Path(dir_okay=False, path_type=Path),
+              help="The state dict: .safetensors, .npz, .pth; random numbers without.")  # fmt: skip
+@click.option("--top", type=click.IntRange(1), default=9, show_default=True,
+              help="Strongest channels that are projected to the pixels.")  # fmt: skip
+@provider_option
+@size_option
+@width_option
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("out"),
+              show_default=True, help="Where the pictures go.")  # fmt: skip
+def visualize(
+    model: str, image: Path | None, layer: str | None, weights: Path | None, top: int,
+    provider: str | None, size: int | None, width: float, out: Path,
+) -> None:  # fmt: skip
+    """Draw MODEL's first filters, a layer's activations, and their way back to the pixels.
+
+    The way back is the deconvnet's of Zeiler and Fergus 2013, for convolutions, ReLUs and max pools
+    in a chain: alexnet, zfnet, vgg16, nin_imagenet ...
+    """
+    need("matplotlib", "PIL", *([] if image else ["skimage"]), to="draw pictures")
+    from .. import dispatch, manual_seed
+    from ..demo import photograph
+    from ..serialization import load
+    from ..study.visualize import as_input, visualize
+
+    entry = find_model(model)
+    manual_seed(0)
+    net = build(entry, width)
+    try:
+        if weights is not None:
+            net.load_state_dict(load(weights))
+        photo = photograph(size or entry.size, image)
+        state = f"weights of {weights.name}" if weights else "randomly initialised weights"
+        with using_provider(provider):
+            found = visualize(
+                net, photo, as_input(photo, entry), out, layer, f"{model}, {state}", top
+            )
+    except (ValueError, RuntimeError, TypeError, OSError, dispatch.NoKernel) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{model}, {state}, {found.layer}")
+    for p in found.projections:
+        top_, left, bottom, right = p.box
+        click.echo(
+            f"  channel {p.channel} at row {p.row}, column {p.column}: {p.value:.4g}, from pixels "
+            f"{top_}-{bottom - 1} x {left}-{right - 1}"
+        )
+    for path in found.files:
+        click.echo(f"written: {path}")
+    if found.why_not is not None:
+        raise click.ClickException(f"no projection: {found.why_not}")
