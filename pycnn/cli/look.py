@@ -52,7 +52,7 @@ def trace(
 ) -> None:  # fmt: skip
     """Show what every layer and every kernel of MODEL takes: time, bytes, FLOPs."""
     from .. import dispatch
-    from ..study.trace_model import trace_model
+    from ..study.tracing import trace_model
 
     net, inputs = _net_and_inputs(model, batch, size, width)
     with using_provider(provider):
@@ -152,12 +152,12 @@ def compare(
 
     from .. import dispatch
     from ..files import replacing
-    from ..study.compare_models import compare_models, plot
+    from ..study.comparing import compare_models, plot
 
     for name in models:
         find_model(name)
     if out is not None:
-        need("matplotlib", to="draw a plot")
+        need("matplotlib", does="draws a plot", install="matplotlib")
     with using_provider(provider), Console(stderr=True).status("") as status:
         try:
             rows = compare_models(models, batch, size, width, rounds, status.update)
@@ -208,11 +208,14 @@ def visualize(
     The way back is the deconvnet's of Zeiler and Fergus 2013, for convolutions, ReLUs and max pools
     in a chain: alexnet, zfnet, vgg16, nin_imagenet ...
     """
-    need("matplotlib", "PIL", *([] if image else ["skimage"]), to="draw pictures")
+    need(
+        "matplotlib", "PIL", *([] if image else ["skimage"]),
+        does="draws pictures", install="matplotlib pillow scikit-image",
+    )  # fmt: skip
     from .. import dispatch, manual_seed
     from ..demo import photograph
     from ..serialization import load
-    from ..study.visualize import as_input, visualize
+    from ..study.projection import as_input, visualize
 
     entry = find_model(model)
     manual_seed(0)

@@ -1,4 +1,4 @@
-"""The pictures of visualize.py: grids of filters, maps and projections, as PNG."""
+"""The pictures of projection.py: grids of filters, maps and projections, as PNG."""
 
 from __future__ import annotations
 

@@ -205,3 +205,13 @@ def test_the_command_and_the_file(tmp_path):
 def test_nothing_recorded_is_an_error():
     with pytest.raises(ValueError, match="ReLU: nothing that it gave requires gradients"):
         graph_of(nn.ReLU(), (2,), grad=False)
+
+
+def test_the_tools_are_found_by_name():
+    import pycnn.study
+
+    for name in ("autograd_graph", "compare_models", "trace_model", "visualize"):
+        assert callable(getattr(pycnn.study, name)) and getattr(pycnn.study, name).__doc__
+    name = "nothing"
+    with pytest.raises(AttributeError, match="'pycnn.study' has no attribute 'nothing'"):
+        getattr(pycnn.study, name)

@@ -22,7 +22,11 @@ import numpy as np
 from .. import functional as F
 from .. import nn
 from ..autograd import Function, enable_grad, no_grad
-from ..functional.pool import flat_indices
+from ..functional.activation import Activation
+from ..functional.conv import Conv2d
+from ..functional.dropout import Dropout
+from ..functional.norm import LocalResponseNorm
+from ..functional.pool import MaxPool2d, flat_indices
 from ..nn.summary import evaluating
 from ..tensor import Tensor
 
@@ -158,34 +162,33 @@ def _steps(node: Any, layer: str) -> list[tuple[str, Step]]:
 
 def _why_not(node: Function) -> str | None:
     """Why a deconvnet cannot undo a Function, or None."""
-    kind, g = type(node).__name__, getattr(node, "geometry", None)
-    label = f"{node.name.removesuffix('Backward')} {g if g is not None else ''}".strip()
-    if kind == "Conv2d":
+    label = f"{node.name.removesuffix('Backward')} {getattr(node, 'geometry', '')}".strip()
+    if isinstance(node, Conv2d):
+        g = node.geometry
         if node.activation not in (None, "relu"):
             return f"{label} ends in {node.activation}"
         if node.edges[3] is not None:
             return f"{label} adds a shortcut"
         if g.pad_top != g.pad_bottom or g.pad_left != g.pad_right:
             return f"{label} pads its sides unevenly"
-    elif kind == "Activation":
+    elif isinstance(node, Activation):
         if node.form.name != "relu":
             return f"there is {node.form.name}"
-    elif kind == "MaxPool2d":
-        if g.adaptive or (g.dilation_h, g.dilation_w) != (1, 1):
+    elif isinstance(node, MaxPool2d):
+        if node.geometry.adaptive or (node.geometry.dilation_h, node.geometry.dilation_w) != (1, 1):
             return f"{label} is adaptive or dilated"
-    elif kind not in ("LocalResponseNorm", "Dropout"):
+    elif not isinstance(node, (LocalResponseNorm, Dropout)):
         return f"there is {label}"
     return None
 
 
 def _undo(node: Function) -> list[tuple[str, Step]]:
-    g = getattr(node, "geometry", None)
-    kind = type(node).__name__
-    if kind == "Activation":
+    if isinstance(node, Activation):
         return [("relu", F.relu)]
-    if kind == "MaxPool2d":
-        return [(f"max pool {g}", _Unpool(g, node.retained[0]))]
-    if kind == "Conv2d":
+    if isinstance(node, MaxPool2d):
+        return [(f"max pool {node.geometry}", _Unpool(node.geometry, node.retained[0]))]
+    if isinstance(node, Conv2d):
+        g = node.geometry
         steps: list[tuple[str, Step]] = [(f"convolution {g}", _Transpose(g, node.retained[1]))]
         return [("relu", F.relu), *steps] if node.activation else steps
     return []

@@ -10,8 +10,8 @@ import pytest
 
 import pycnn
 from pycnn import nn
-from pycnn.study import compare_models as module
-from pycnn.study.compare_models import Compared, compare_models, measure_net, retained
+from pycnn.study import comparing as module
+from pycnn.study.comparing import Compared, compare_models, measure_net, retained
 
 
 def test_a_tiny_network_by_hand():

@@ -10,7 +10,7 @@ import pytest
 import pycnn
 from pycnn import nn
 from pycnn.study import pictures
-from pycnn.study.visualize import (
+from pycnn.study.projection import (
     activations,
     as_input,
     first_filters,

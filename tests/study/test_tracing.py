@@ -10,8 +10,8 @@ import pytest
 
 import pycnn
 from pycnn import array, nn
-from pycnn.study import trace_model as module
-from pycnn.study.trace_model import trace_model
+from pycnn.study import tracing as module
+from pycnn.study.tracing import trace_model
 
 
 def small():
