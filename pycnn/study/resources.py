@@ -13,12 +13,13 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import aot, cubins, sass
 from .in_flight import bytes_in_flight
-from .occupancy import Occupancy, Waves, limits_of, occupancy, waves
+from .occupancy import RESERVED, Occupancy, Waves, limits_of, occupancy, waves
 from .sass import Facts
 
 IRS = ("ttir", "ttgir", "llir")  # Triton's, from the source down
@@ -91,6 +92,8 @@ def of_cuda(kernel: str, arch: int = 90, dtype: str | None = None) -> Iterator[R
                 if not of_dtype(title, dtype):
                     continue
                 facts = sass.facts_of(function, num_warps=4)
+                if arch >= 90 and facts.shared:  # what the system takes is counted there too
+                    facts = replace(facts, shared=facts.shared - RESERVED)
                 threads = bounds.get(mangled, 1024)
                 held = occupancy(arch, threads, facts.registers, facts.shared)
                 yield Resources(

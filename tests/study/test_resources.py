@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from pycnn import dispatch
 from pycnn.cli import main
 from pycnn.kernels import mode
-from pycnn.study import cubins, resources
+from pycnn.study import cubins, resources, sass
 from pycnn.study.occupancy import occupancy, waves
 
 CUDA = pytest.mark.skipif(cubins.why_not() is not None, reason=str(cubins.why_not()))
@@ -168,6 +168,22 @@ def test_launch_bounds_are_read_from_the_elf_file():
     assert resources.launch_bounds(bytes(header) + body + table) == {"f": 256}
     with pytest.raises(ValueError, match="64-bit ELF"):
         resources.launch_bounds(b"MZ")
+
+
+def test_hoppers_cubins_count_what_the_system_takes(monkeypatch):
+    """As nvcc made them of one kernel with 1 KiB of its own, for sm_80 and for sm_90a."""
+    shared = {"80": 1024, "90a": 2048}
+    line = "REG:32 STACK:0 SHARED:{} LOCAL:0"
+    monkeypatch.setattr(cubins, "files_of", lambda kernel: [kernel])
+    monkeypatch.setattr(cubins, "cubin", lambda stem, arch: arch.encode())
+    monkeypatch.setattr(resources, "launch_bounds", lambda code: {"f": 256})
+    monkeypatch.setattr(
+        resources, "_functions",
+        lambda stem, code: [("k.f", "f", sass.Function(line.format(shared[code.decode()]), ""))],
+    )  # fmt: skip
+    for arch in (80, 90):
+        (one,) = resources.of_cuda("k", arch)
+        assert one.facts.shared == 1024 and one.held == occupancy(arch, 256, 32, 1024)
 
 
 @CUDA
