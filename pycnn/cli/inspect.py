@@ -170,7 +170,7 @@ def _tables(title: str, found: list[Any], arch: int, compiler: str, sms: int | N
     count = sms or limits.multiprocessors
     gpu = f"{count} of them" if sms else f"{limits.gpu}: {count}"
     held = Table("#", "threads", "blocks", "warps", "occupancy", "held by", "KiB in flight",
-                 *["grid", "waves", "wave efficiency"] * layers,
+                 *(["grid", "waves", "wave efficiency"] if layers else ["blocks a wave"]),
                  title=f"on a multiprocessor of sm_{arch} ({gpu})")  # fmt: skip
     for number, one in enumerate(found, 1):
         facts = one.facts
@@ -184,7 +184,8 @@ def _tables(title: str, found: list[Any], arch: int, compiler: str, sms: int | N
         held.add_row(
             str(number), str(one.threads), str(one.held.blocks),
             f"{one.held.warps} of {one.held.most_warps}", f"{one.held.share:.0%}", one.held.limit,
-            f"{one.in_flight / 1024:.1f}", *(_wave_cells(one) if layers else []),
+            f"{one.in_flight / 1024:.1f}",
+            *(_wave_cells(one) if layers else [f"{one.held.blocks * count:,}"]),
         )  # fmt: skip
     console.print(made)
     console.print(held)
