@@ -69,12 +69,18 @@ class DemoResult:
     table: str
 
 
-def photograph(size: int) -> np.ndarray:
-    """scikit-image's photograph of a cat, (size, size, 3) uint8, cropped square and resized."""
+def photograph(size: int, file: str | os.PathLike[str] | None = None) -> np.ndarray:
+    """A file's photograph, or scikit-image's of a cat, (size, size, 3) uint8, cropped square and
+    resized. OSError for a file that is no picture."""
     from PIL import Image
-    from skimage import data
 
-    image = Image.fromarray(data.chelsea())
+    if file is None:
+        from skimage import data
+
+        image = Image.fromarray(data.chelsea())
+    else:
+        with Image.open(file) as opened:
+            image = opened.convert("RGB")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     square = image.crop((left, top, left + side, top + side))

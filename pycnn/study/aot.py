@@ -28,6 +28,7 @@ class Shipped(NamedTuple):
     name: str  # "<stem>.<kernel> <tiles> <dtype>": the key of its budget
     layer: str
     compilation: Any
+    problem: Any  # of problems.py: the call that launches it
 
 
 def compile_mode() -> None:
@@ -75,7 +76,7 @@ def compilations(
             call = (entry, problem.geometry, inputs, out, epilogue, arch)
             launched, asked = _record(*call)
             if not every or not asked:
-                for shipped, _ in _named(launched, dtype, problem.layer):
+                for shipped, _ in _named(launched, dtype, problem):
                     chosen.setdefault(shipped.name, shipped)
                 continue
             for choice in asked:
@@ -87,7 +88,7 @@ def compilations(
                     with tuning.forcing(choice.kernel.name, config):
                         launched, _ = _record(*call)
                     ratio = cost / least if least > 0 else 1.0
-                    for shipped, flags in _named(launched, dtype, problem.layer):
+                    for shipped, flags in _named(launched, dtype, problem):
                         key = f"{choice.kernel.name} {config}", flags
                         if key not in near or ratio < near[key][0]:
                             near[key] = ratio, shipped
@@ -124,7 +125,7 @@ def _record(
     return list(launches), list(asked)
 
 
-def _named(launches: list[Any], dtype: str, layer: str) -> Iterator[tuple[Shipped, str]]:
+def _named(launches: list[Any], dtype: str, problem: Any) -> Iterator[tuple[Shipped, str]]:
     """(launch with its name, kernel and flags) for each launch."""
     for what in launches:
         constants = {
@@ -138,7 +139,7 @@ def _named(launches: list[Any], dtype: str, layer: str) -> Iterator[tuple[Shippe
         name = f"{kernel} {dtype} {tiles} warps={what.num_warps} stages={what.num_stages}"
         given = ("True", "False", "None")  # None: an array that is left out
         flags = [f"{key}={value}" for key, value in constants.items() if value in given]
-        yield Shipped(name, layer, what), f"{kernel} {flags}"
+        yield Shipped(name, problem.layer, what, problem), f"{kernel} {flags}"
 
 
 def _word(value: Any) -> str:

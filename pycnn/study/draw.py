@@ -17,7 +17,7 @@ from ..files import replacing
 from ..nn.summary import evaluating
 from ..tensor import Tensor
 
-_LINE, _CHARACTER = 16.0, 7.25  # a line of text, and the widest a character of its font gets
+LINE, CHARACTER = 16.0, 7.25  # a line of text, and the widest a character of its font gets
 _PAD, _GAP = 10.0, 14.0  # inside a box, and between two
 _SHADOW = 4.0  # what the boxes behind a folded one stick out
 _LONGEST = 72  # characters of a line; the tooltip has all
@@ -27,7 +27,7 @@ _COLOURS = (  # by a part of the class's name, first come first served
     (("Conv", "Linear", "Embedding"), "#cfe0f5"),
     (("Norm",), "#d7ecd3"),
     (("Dropout", "StochasticDepth", "DropPath"), "#e6e0ee"),
-    (("ReLU", "Sigmoid", "Tanh", "Softmax", "LU"), "#fbeec2"),
+    (("ReLU", "Relu", "Gelu", "Silu", "Sigmoid", "Tanh", "Softmax", "LU"), "#fbeec2"),
 )
 
 Shapes = dict[int, list[str]]  # id of a module -> what each of its calls gave
@@ -50,9 +50,9 @@ class _Box:
         """Sets width and height, from the inside out."""
         for box in self.inside:
             box.measure()
-        widths = [len(line) * _CHARACTER for line in self.lines]
+        widths = [len(line) * CHARACTER for line in self.lines]
         self.width = max([*widths, *(box.outer for box in self.inside)]) + 2 * _PAD
-        self.height = len(self.lines) * _LINE + 2 * _PAD
+        self.height = len(self.lines) * LINE + 2 * _PAD
         self.height += sum(box.tall + _GAP for box in self.inside)
 
     @property
@@ -187,7 +187,11 @@ def _identity(module: nn.Module, shapes: Shapes) -> Any:
 def _colour(module: nn.Module) -> str:
     if next(module.children(), None) is not None:
         return _CONTAINER
-    kind = type(module).__name__
+    return colour_of(type(module).__name__)
+
+
+def colour_of(kind: str) -> str:
+    """The colour of a class of modules or Functions."""
     for parts, colour in _COLOURS:
         if any(part in kind for part in parts):
             return colour
@@ -197,11 +201,12 @@ def _colour(module: nn.Module) -> str:
 # --- the file -------------------------------------------------------------------------------------
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A coordinate as the file has it."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Without the characters that XML has no way to write."""
     return "".join(
         c if c in "\t\n" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff"
@@ -209,14 +214,14 @@ def _clean(text: str) -> str:
     )  # fmt: skip
 
 
-def _svg(root: _Box) -> str:
-    root.measure()
-    width, height = (_number(size + 2 * _PAD) for size in (root.width, root.height))
+def document(width: float, height: float) -> ElementTree.Element:
+    """An empty picture with a white ground, whose lines may end in marker-end="url(#arrow)"."""
+    across, down = number(width), number(height)
     svg = ElementTree.Element(
         "svg",
         {
-            "xmlns": "http://www.w3.org/2000/svg", "width": width, "height": height,
-            "viewBox": f"0 0 {width} {height}", "font-family": "monospace", "font-size": "12",
+            "xmlns": "http://www.w3.org/2000/svg", "width": across, "height": down,
+            "viewBox": f"0 0 {across} {down}", "font-family": "monospace", "font-size": "12",
         },
     )  # fmt: skip
     defs = ElementTree.SubElement(svg, "defs")
@@ -226,41 +231,52 @@ def _svg(root: _Box) -> str:
          "orient": "auto"},
     )  # fmt: skip
     ElementTree.SubElement(arrow, "path", {"d": "M0,0 L6,3 L0,6 z", "fill": "#555555"})
-    ElementTree.SubElement(svg, "rect", {"width": width, "height": height, "fill": "#ffffff"})
-    _place(svg, root, _PAD, _PAD)
+    ElementTree.SubElement(svg, "rect", {"width": across, "height": down, "fill": "#ffffff"})
+    return svg
+
+
+def rendered(svg: ElementTree.Element) -> str:
+    """The text of the file."""
     ElementTree.indent(svg)
     text = ElementTree.tostring(svg, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
+def _svg(root: _Box) -> str:
+    root.measure()
+    svg = document(root.width + 2 * _PAD, root.height + 2 * _PAD)
+    _place(svg, root, _PAD, _PAD)
+    return rendered(svg)
+
+
 def _place(parent: ElementTree.Element, box: _Box, x: float, y: float) -> None:
     group = ElementTree.SubElement(parent, "g")
-    ElementTree.SubElement(group, "title").text = _clean(box.title)
+    ElementTree.SubElement(group, "title").text = clean(box.title)
     for behind in (2, 1, 0) if box.count > 1 else (0,):
         ElementTree.SubElement(
             group, "rect",
-            {"x": _number(x + behind * _SHADOW), "y": _number(y + behind * _SHADOW),
-             "width": _number(box.width), "height": _number(box.height), "rx": "4",
+            {"x": number(x + behind * _SHADOW), "y": number(y + behind * _SHADOW),
+             "width": number(box.width), "height": number(box.height), "rx": "4",
              "fill": box.colour, "stroke": "#555555"},
         )  # fmt: skip
     y += _PAD
     for i, line in enumerate(box.lines):
-        y += _LINE
-        place = {"x": _number(x + _PAD), "y": _number(y - 4)}
+        y += LINE
+        place = {"x": number(x + _PAD), "y": number(y - 4)}
         shape = line.startswith(("-> ", "input "))
         text = ElementTree.SubElement(group, "text", place | ({"fill": "#555555"} if shape else {}))
         if i == 0 and box.inside:
             text.set("font-weight", "bold")
-        text.text = _clean(line)
+        text.text = clean(line)
     before = None
     for inner in box.inside:
         y += _GAP
         left = x + (box.width - inner.outer) / 2
         if before is not None and box.chained:
-            middle = _number(x + box.width / 2)
+            middle = number(x + box.width / 2)
             ElementTree.SubElement(
                 group, "line",
-                {"x1": middle, "x2": middle, "y1": _number(before), "y2": _number(y),
+                {"x1": middle, "x2": middle, "y1": number(before), "y2": number(y),
                  "stroke": "#555555", "marker-end": "url(#arrow)"},
             )  # fmt: skip
         _place(group, inner, left, y)

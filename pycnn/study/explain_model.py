@@ -90,7 +90,12 @@ def explain_model(net: Any, *inputs: Tensor, backward: bool = True) -> list[Expl
         with _named_layers(net, recorder):
             output = net(*inputs)
         if backward:
-            parts = [t for t in output if t is not None] if isinstance(output, tuple) else [output]
-            sum((t.sum() for t in parts[1:]), parts[0].sum()).backward()
+            total(output).backward()
             net.zero_grad()
     return list(recorder.found.values())
+
+
+def total(output: Any) -> Tensor:
+    """The sum of everything a network gave: a scalar to go backward from."""
+    parts = [t for t in output if t is not None] if isinstance(output, tuple) else [output]
+    return sum((t.sum() for t in parts[1:]), parts[0].sum())
