@@ -20,7 +20,7 @@ BUILD_SOURCES = setup.py CMakeLists.txt csrc/cuda/CMakeLists.txt pyproject.toml 
                 pycnn/study/toolkit.py $(CSRC)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow test-newer test-sanitize test-full test-gpu cubins bench lint \
+.PHONY: help setup demo test test-report test-slow test-newer test-sanitize test-full test-gpu cubins bench lint \
         format clean distclean
 
 help: ## what there is to make
@@ -32,7 +32,10 @@ demo: setup ## the main job: Xception on a photograph, checked against PyTorch; 
 	$(PY) -m pycnn demo
 
 test: lint ## lint and every test that needs neither a GPU nor minutes
-	$(PYTEST) -m "not gpu and not slow"
+	$(PYTEST) -m "not gpu and not slow and not browser"
+
+test-report: setup ## the report in headless Chromium, with screenshots in out/; needs the browser
+	$(PY) -m pytest -m browser tests/study/report
 
 test-slow: setup ## the slow tests
 	$(PYTEST) -m "slow and not gpu"
@@ -47,7 +50,7 @@ test-sanitize: setup ## the C++ kernels' tests under the address, undefined and 
 cubins: setup ## the CUDA kernels compiled for GPUs and held to their budgets; needs nvcc, no GPU
 	$(PY) -m tests.kernels.budgets.cuda
 
-test-full: test test-newer test-sanitize cubins test-slow ## everything that needs no GPU
+test-full: test test-newer test-sanitize cubins test-slow ## everything that needs no GPU or browser
 
 test-gpu: ## the GPU tests, in the environment of GPU_PYTHON; builds the CUDA kernels
 	PYCNN_CUDA=$(or $(PYCNN_CUDA),1) $(GPU_PYTHON) -m pip install -q --no-build-isolation --no-deps -e .

@@ -253,7 +253,9 @@ setup(
     packages=["pycnn", *(f"pycnn.{name}" for name in find_packages("pycnn")), "pycnn.kernels"],
     package_dir={"pycnn": "pycnn", "pycnn.kernels": "kernels"},
     package_data={
-        "pycnn": [f"**/*.{kind}" for kind in ("csv", "html", "jpg", "json", "png", "txt")]
+        "pycnn": [
+            f"**/*.{kind}" for kind in ("css", "csv", "html", "jpg", "js", "json", "png", "txt")
+        ]
         + ["py.typed"],
         "pycnn.kernels": ["*.json"],
     },

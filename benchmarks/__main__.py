@@ -144,13 +144,5 @@ def memory(out: Path | None) -> None:
     _collect([lambda: [module.xception()]], _file(out, "memory"))
 
 
-@main.command()
-def tables() -> None:
-    """Make the tables of README.md and docs/native.md from the committed results."""
-    from . import tables as module
-
-    module.write()
-
-
 if __name__ == "__main__":
     main()

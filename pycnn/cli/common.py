@@ -43,15 +43,16 @@ def using_provider(provider: str | None) -> Any:
     return dispatch.using(provider)
 
 
-def need(*modules: str) -> None:
+def need(
+    *modules: str, does: str = "compares with PyTorch", install: str = "'pycnn[test]' torchvision"
+) -> None:
     """A one-sentence error if an optional requirement of a command is not installed."""
     import importlib.util
 
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise click.ClickException(
-            f"this command compares with PyTorch and needs {', '.join(missing)}; "
-            "pip install 'pycnn[test]' torchvision"
+            f"this command {does} and needs {', '.join(missing)}; pip install {install}"
         )
 
 

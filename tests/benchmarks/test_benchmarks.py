@@ -1,11 +1,11 @@
-"""The benchmarks run, check what they time, and the tables in the documents are theirs."""
+"""The benchmarks run and check what they time."""
 
 import json
 
 import numpy as np
 import pytest
 
-from benchmarks import measure, nets, ops, tables
+from benchmarks import measure, nets, ops
 from pycnn.study import layers
 
 
@@ -61,9 +61,3 @@ def test_networks(hurried, monkeypatch):
     monkeypatch.setitem(nets.SIZES, "resnet18", 64)
     assert nets.forward("resnet18", 1, 1, 0.0)["difference"] < 1e-4
     assert nets.step("resnet18", 2, 1, 0.0, size=64)["ratio"] > 0
-
-
-@pytest.mark.parametrize("name", tables.TABLES)
-def test_the_documents_hold_the_tables_of_the_committed_results(name):
-    path, text = tables.filled(name)
-    assert path.read_text(encoding="utf-8") == text, "run python -m benchmarks tables"
