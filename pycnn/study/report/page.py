@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,9 @@ from .results import FAMILIES, KEYS, MEMORY, NETS, Results, Row, geometric_mean
 from .tables import milliseconds, number, where
 
 _PICTURES = {
-    "ratios": "How often each family of kernels wins, and by how much.",
+    "ratios": "How often each family of kernels is faster, and by how much.",
     "scaling": "What a larger batch, more threads and larger images do.",
-    "memory": "Memory that a run needs at its peak.",
+    "memory": "What a run needs of memory at its peak.",
 }
 
 
@@ -92,7 +93,7 @@ def _device(name: str, files: list[Results], pictures: dict[tuple[str, str, Them
     found = [row for file in own for row in file.rows]
     rows = [row for row in found if row["ratio"] and row["suite"] not in (*NETS, MEMORY)]
     shown = [
-        (what, caption, *(_url(pictures[name, what, theme]) for theme in (LIGHT, DARK)))
+        (what, caption, _url(pictures[name, what, LIGHT]), _url(pictures[name, what, DARK]))
         for what, caption in _PICTURES.items()
         if (name, what, LIGHT) in pictures
     ]
@@ -121,8 +122,6 @@ def _kernel(stem: str, files: list[Results], excerpts: list[Excerpt]) -> Kernel:
 
 def _bar(ratio: float | None) -> str:
     """Where a ratio's bar begins and ends, as percent of a cell whose middle is 1: a style."""
-    import math
-
     if not ratio:
         return ""
     reach = 50 * max(-1.0, min(1.0, math.log2(ratio) / 2))

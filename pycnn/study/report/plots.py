@@ -16,6 +16,7 @@ Draw = Callable[[list[Results], Theme], Any]  # a Figure, None where there is no
 def draw(name: str, files: list[Results], theme: Theme) -> str | None:
     """One picture of PICTURES of the files of one device as SVG, None where there is nothing."""
     import matplotlib
+    from matplotlib import rcsetup
 
     style = {
         "svg.hashsalt": name, "svg.fonttype": "path", "font.size": 10, "axes.titlesize": 10.5,
@@ -25,7 +26,7 @@ def draw(name: str, files: list[Results], theme: Theme) -> str | None:
         "axes.edgecolor": theme.muted, "xtick.color": theme.muted, "ytick.color": theme.muted,
         "grid.color": theme.rule, "grid.linewidth": 0.8, "axes.grid": True, "axes.axisbelow": True,
         "legend.frameon": False, "legend.fontsize": 9, "lines.linewidth": 1.6,
-        "lines.markersize": 5, "axes.prop_cycle": matplotlib.cycler(color=theme.series),
+        "lines.markersize": 5, "axes.prop_cycle": rcsetup.cycler(color=theme.series),
     }  # fmt: skip
     with matplotlib.rc_context(style):
         figure = PICTURES[name](files, theme)
@@ -76,31 +77,39 @@ def roofline(files: list[Results], theme: Theme) -> Any:
         return None
     threads = max((row["threads"] or 0) for row in rows)
     rows = [row for row in rows if (row["threads"] or 0) == threads]
+    points = {
+        id(row): (row["flops"] / row["bytes"], row["flops"] / row["seconds"]["least"] / 1e9)
+        for row in rows
+    }
+    roofs = _roofs(files, threads)
+    tops = [rate for roof in roofs for rate in roof["gflops"].values()]
+    edges = [rate / r["gbytes_per_second"] for r in roofs for rate in r["gflops"].values()]
+    xs, ys = zip(*points.values())
+    low, high = min([*xs, *edges]) / 1.5, max([*xs, *edges]) * 1.5
     figure, ((axes,),) = _figure(8.6, 5)
+    axes.set(
+        xscale="log", yscale="log", xlim=(low, high), xlabel="FLOPs a byte", ylabel="GFLOP/s",
+        ylim=(min(ys) / 1.5, max([*ys, *tops]) * 1.5),
+    )  # fmt: skip
     named = families(rows, len(theme.series) - 1)
     for family, group in _grouped(rows, lambda r: r["family"] if r["family"] in named else "other"):
         colour = theme.series[named.index(family) if family in named else -1]
         axes.plot(
-            [row["flops"] / row["bytes"] for row in group],
-            [row["flops"] / row["seconds"]["least"] / 1e9 for row in group],
-            "o", color=colour, label=family, alpha=0.75, markeredgewidth=0,
+            *zip(*(points[id(row)] for row in group)), "o", color=colour, label=family, alpha=0.75,
+            markeredgewidth=0,
         )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="FLOPs a byte", ylabel="GFLOP/s")
-    low, high = axes.get_xlim()
-    for roof in _roofs(files, threads):
+    for roof in roofs:
         for dtype, flops in roof["gflops"].items():
-            edge = flops / roof["gbytes_per_second"]
-            xs = [low, min(max(edge, low), high), high]
-            ys = [min(x * roof["gbytes_per_second"], flops) for x in xs]
-            axes.plot(xs, ys, color=theme.muted, linewidth=1.2)
+            corners = [low, flops / roof["gbytes_per_second"], high]
+            line = [min(x * roof["gbytes_per_second"], flops) for x in corners]
+            axes.plot(corners, line, color=theme.muted, linewidth=1.2)
             axes.annotate(
                 f"{dtype}: {flops:,.0f} GFLOP/s, {roof['gbytes_per_second']:,.0f} GB/s",
-                (high, ys[-1]), (0, 3), textcoords="offset points", ha="right", color=theme.muted,
-                fontsize=8,
+                (high, line[-1]), (-3, 3), textcoords="offset points", ha="right",
+                color=theme.muted, fontsize=8,
             )  # fmt: skip
-    axes.set_xlim(low, high)
     count = f"{threads} thread{'s' if threads > 1 else ''}" if threads else "GPU"
-    known = "" if _roofs(files, threads) else "; the roof was not measured"
+    known = "" if roofs else "; the roof was not measured"
     axes.set_title(f"Roofline, {count}{known}")
     axes.legend(loc="lower right", ncols=2)
     return figure
@@ -181,7 +190,7 @@ def scaling(files: list[Results], theme: Theme) -> Any:
         panel(axes)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
-    suites = {}  # the networks' panel has a legend of its own
+    suites: dict[str, Any] = {}  # the networks' panel has a legend of its own
     for axes in grid.flat:
         if axes.get_legend() is None:
             handles, labels = axes.get_legend_handles_labels()

@@ -193,7 +193,8 @@ function show(rows) {
 }
 
 const refilter = () => show(filtered());
-form.addEventListener("input", refilter);
+form.elements.text.addEventListener("input", refilter);
+form.addEventListener("change", refilter);
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("reset", () => setTimeout(refilter));
 more.addEventListener("click", () => {
