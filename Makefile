@@ -20,8 +20,8 @@ BUILD_SOURCES = setup.py CMakeLists.txt csrc/cuda/CMakeLists.txt pyproject.toml 
                 pycnn/study/toolkit.py $(CSRC)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow test-newer test-sanitize test-full test-gpu cubins bench bench-full lint \
-        format clean distclean
+.PHONY: help setup demo test test-report test-slow test-newer test-sanitize test-full test-gpu cubins \
+        bench bench-full lint format clean distclean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,10 @@ demo: setup ## the main job: Xception on a photograph, checked against PyTorch; 
 	$(PY) -m pycnn demo
 
 test: lint ## lint and every test that needs neither a GPU nor minutes
-	$(PYTEST) -m "not gpu and not slow"
+	$(PYTEST) -m "not gpu and not slow and not browser"
+
+test-report: setup ## the report in headless Chromium, with screenshots in out/; needs the browser
+	$(PY) -m pytest -m browser tests/study/report
 
 test-slow: setup ## the slow tests
 	$(PYTEST) -m "slow and not gpu"
@@ -48,7 +51,7 @@ cubins: setup ## the CUDA kernels built for GPUs and held to their budgets; need
 	$(PY) -m tests.kernels.budgets.cuda
 	$(PY) -m pytest -q tests/build/test_cuda_build.py
 
-test-full: test test-newer test-sanitize cubins test-slow ## everything that needs no GPU
+test-full: test test-newer test-sanitize cubins test-slow ## everything that needs no GPU or browser
 
 test-gpu: ## the GPU tests, in the environment of GPU_PYTHON; builds the CUDA kernels
 	PYCNN_CUDA=$(or $(PYCNN_CUDA),1) $(GPU_PYTHON) -m pip install -q --no-build-isolation --no-deps -e .

@@ -256,7 +256,9 @@ setup(
     packages=["pycnn", *(f"pycnn.{name}" for name in find_packages("pycnn")), *ELSEWHERE],
     package_dir={"pycnn": "pycnn", **ELSEWHERE},
     package_data={
-        "pycnn": [f"**/*.{kind}" for kind in ("csv", "html", "jpg", "json", "png", "txt")]
+        "pycnn": [
+            f"**/*.{kind}" for kind in ("css", "csv", "html", "jpg", "js", "json", "png", "txt")
+        ]
         + ["py.typed"],
         "pycnn.kernels": ["*.json"],
     },
