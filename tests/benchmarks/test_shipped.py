@@ -26,7 +26,7 @@ def faults(calls):
         torch.empty(1 << 24).fill_(1)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / calls
 faults(3)
-print(faults(4))
+print(min(faults(2) for _ in range(5)))  # a system may take idle pages back by itself
 """
 
 

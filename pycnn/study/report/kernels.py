@@ -11,13 +11,15 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
-from .results import FAMILIES, PACKAGE, ROOT
+from ... import kernels
+from .results import FAMILIES, ROOT
 
 # room of the sources -> where it is
 PLACES = {
-    "Triton": PACKAGE / "kernels",
+    "Triton": Path(kernels.__path__[0]),
     "CUDA C++": ROOT / "csrc" / "cuda",
     "C++ SIMD": ROOT / "csrc" / "cpu",
 }

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 from ...files import replacing
 from .. import cubins, sass
 from ..sass import Facts
-from .kernels import owner
-from .results import FAMILIES, PACKAGE, ROOT
+from .kernels import PLACES, owner
+from .results import FAMILIES, ROOT
 
 ARCH = 90
 LINES = 48  # of an excerpt
@@ -71,7 +71,7 @@ def _no_triton() -> str | None:
 def _files(room: str, stem: str) -> list[Path]:
     """What has to be compiled for a family; nothing where it has no kernels there."""
     if room == "Triton":
-        path = PACKAGE / "kernels" / f"{stem}.py"
+        path = PLACES["Triton"] / f"{stem}.py"
         return sorted(path.parent.glob("*.py")) if path.exists() else []
     family = [name for name in cubins.stems() if owner(name) == stem]
     folders = ("common", "cuda", "primitives") if family else ()

@@ -8,6 +8,7 @@ import pytest
 
 from pycnn.study import report
 from pycnn.study.report import results
+from pycnn.study.report.kernels import PLACES
 
 from . import made_up
 
@@ -227,7 +228,7 @@ def test_a_kernels_page(see):
     source = article.find_element("css selector", "details.source")
     click(browser, source.find_element("css selector", "summary"))
     listing = source.find_element("css selector", ".listing").text
-    text = (results.PACKAGE / "kernels" / "conv2d_depthwise.py").read_text(encoding="utf-8")
+    text = (PLACES["Triton"] / "conv2d_depthwise.py").read_text(encoding="utf-8")
     assert text.splitlines()[0] in listing and str(text.count("\n")) in listing
     browser.execute_script("scrollTo(0, 0)")
     save(browser, "kernel")
