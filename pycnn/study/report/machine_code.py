@@ -1,6 +1,7 @@
 """Excerpts of what the compilers make of a family's kernels: PTX and machine code, without a GPU.
 
-An excerpt is where a kernel's arithmetic lies densest, or without arithmetic its memory accesses.
+An excerpt is where the products of tensor cores, the memory accesses and the multiply-adds of a
+kernel lie densest.
 Excerpts are kept under build/report.
 """
 
@@ -160,10 +161,11 @@ def _about(facts: Facts) -> str:
 
 
 def sass_excerpt(text: str) -> str:
-    """The instructions around those that matter most, without their encoding."""
+    """The instructions that matter most and what is between them, without their encoding."""
     lines = re.findall(r"/\*([0-9a-f]{4,6})\*/\s+([^;]+;)", text)
     shown = [f"{int(at, 16):6x}  {' '.join(word.split())}" for at, word in lines]
-    return _densest(shown, (r"\b(?:HG|H|D|I)MMA\b", r"\bFFMA|\bHFMA2|\bDFMA", r"LDG|STG|LDGSTS"))
+    weights = {r"\b(?:HG|H|D|I)MMA\b": 50, r"\bLDG|\bSTG|UTMA": 5, r"\bFFMA|\bDFMA|\bHFMA2\b": 1}
+    return _weightiest(shown, weights)
 
 
 def ptx_excerpt(text: str) -> str:
@@ -173,17 +175,18 @@ def ptx_excerpt(text: str) -> str:
         for line in text.splitlines()
         if line.strip() and not re.match(r"\s*(//|\.loc|\$L__tmp|\.file|\.section)", line)
     ]
-    return _densest(lines, (r"mma", r"\bfma\.", r"(ld|st|cp\.async)\.(global|bulk)|cp\.async"))
+    weights = {r"mma[._]": 50, r"\b(ld|st)\.global|cp\.async": 5, r"\bfma\.": 1}
+    return _weightiest(lines, weights)
 
 
-def _densest(lines: list[str], kinds: tuple[str, ...]) -> str:
-    """The LINES lines with most matches of the first kind that occurs."""
-    for kind in kinds:
-        hits = [bool(re.search(kind, line)) for line in lines]
-        if any(hits):
-            break
+def _weightiest(lines: list[str], weights: dict[str, int]) -> str:
+    """The LINES lines that weigh most, each by the first of the patterns that it matches.
+
+    A memory access outweighs several multiply-adds: the slow path of a division has many, off the
+    way that most threads take."""
+    heavy = [next((w for p, w in weights.items() if re.search(p, line)), 0) for line in lines]
     starts = range(max(1, len(lines) - LINES + 1))
-    begin = max(starts, key=lambda i: sum(hits[i : i + LINES]), default=0)
+    begin = max(starts, key=lambda i: sum(heavy[i : i + LINES]))
     cut = lines[begin : begin + LINES]
     before = [f"... {begin} lines"] if begin else []
     after = [f"... {len(lines) - begin - LINES} lines"] if len(lines) > begin + LINES else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -168,19 +169,20 @@ def scaling(files: list[Results], theme: Theme) -> Any:
     """What batch, threads and the image's size do: networks' rates, kernels' ratios."""
     nets = [row for row in _rows(files, NETS) if row["batch"]]
     kernels = [row for row in _rows(files) if row["ratio"]]
+    suites = sorted({row["suite"] for row in kernels})
+    colours = {suite: theme.series[i % len(theme.series)] for i, suite in enumerate(suites)}
     panels: list[Callable[[Any], None]] = []
     if _several(nets, "batch"):
         panels.append(lambda axes: _images(axes, nets, "batch", theme))
     if _several(nets, "size", apart=("batch", "threads")):
         panels.append(lambda axes: _images(axes, nets, "size", theme))
     if _several(kernels, "threads"):
-        panels.append(lambda axes: _threads(axes, kernels, theme))
+        panels.append(lambda axes: _threads(axes, kernels, colours, theme))
+    means = partial(_mean_ratio, rows=kernels, colours=colours, theme=theme)
     if _several(kernels, "batch"):
-        panels.append(
-            lambda axes: _mean_ratio(axes, kernels, lambda row: row["batch"], "batch", theme)
-        )
+        panels.append(partial(means, key=lambda row: row["batch"], label="batch"))
     if len({image_side(row) for row in kernels} - {None}) > 1:
-        panels.append(lambda axes: _mean_ratio(axes, kernels, image_side, "rows of pixels", theme))
+        panels.append(partial(means, key=image_side, label="rows of pixels"))
     if not panels:
         return None
     columns = min(2, len(panels))
@@ -190,14 +192,14 @@ def scaling(files: list[Results], theme: Theme) -> Any:
         panel(axes)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
-    suites: dict[str, Any] = {}  # the networks' panel has a legend of its own
+    legend: dict[str, Any] = {}  # the networks' panel has one of its own
     for axes in grid.flat:
         if axes.get_legend() is None:
             handles, labels = axes.get_legend_handles_labels()
-            suites.update(zip(labels, handles))
-    if suites:
+            legend.update(zip(labels, handles))
+    if legend:
         figure.legend(
-            suites.values(), suites, loc="outside lower center", ncols=min(6, len(suites))
+            legend.values(), legend, loc="outside lower center", ncols=min(6, len(legend))
         )
     return figure
 
@@ -234,7 +236,7 @@ def _images(axes: Any, rows: list[Row], key: str, theme: Theme) -> None:
     axes.legend(fontsize=8, loc="upper left", ncols=2)
 
 
-def _threads(axes: Any, rows: list[Row], theme: Theme) -> None:
+def _threads(axes: Any, rows: list[Row], colours: dict[str, str], theme: Theme) -> None:
     """How many times as fast more threads are than one, ours and the opponent's."""
     same = ("suite", "name", "pass", "batch", "dtype", "layout", "cache", "provider", "size")
     gains: dict[tuple[str, str, int], list[float]] = {}
@@ -245,33 +247,32 @@ def _threads(axes: Any, rows: list[Row], theme: Theme) -> None:
                 if row["threads"] and row[which] and alone and alone[which]:
                     gain = alone[which]["least"] / row[which]["least"]
                     gains.setdefault((row["suite"], which, row["threads"]), []).append(gain)
-    suites = list(dict.fromkeys(suite for suite, _, _ in gains))
     counts = sorted({threads for _, _, threads in gains})
     axes.plot(counts, counts, color=theme.rule, linewidth=1, zorder=1)
-    for i, suite in enumerate(suites):
-        colour = theme.series[i % len(theme.series)]
+    for suite in sorted({suite for suite, _, _ in gains}):
         for which, line in (("seconds", "o-"), ("opponent_seconds", "o--")):
             known = [c for c in counts if (suite, which, c) in gains]
             ys = [geometric_mean(gains[suite, which, c]) for c in known]
             mark = {"label": suite} if line == "o-" else {"alpha": 0.55, "markersize": 3.5}
-            axes.plot(known, ys, line, color=colour, **mark)
+            axes.plot(known, ys, line, color=colours[suite], **mark)
     axes.set(xlabel="threads")
     axes.set_xticks(counts)
     axes.set_title("Times as fast as one thread")
 
 
 def _mean_ratio(
-    axes: Any, rows: list[Row], key: Callable[[Row], Any], label: str, theme: Theme
-) -> None:
+    axes: Any, rows: list[Row], key: Callable[[Row], Any], label: str, colours: dict[str, str],
+    theme: Theme,
+) -> None:  # fmt: skip
     """The geometric mean of the ratios of a suite's layers, by batch or by image."""
-    for i, (suite, group) in enumerate(_grouped(rows, lambda row: row["suite"])):
+    for suite, group in _grouped(rows, lambda row: row["suite"]):
         at: dict[int, list[float]] = {}
         for row in group:
             if key(row):
                 at.setdefault(key(row), []).append(row["ratio"])
         xs = sorted(at)
         ys = [geometric_mean(at[x]) for x in xs]
-        axes.plot(xs, ys, "o-", color=theme.series[i % len(theme.series)], label=suite)
+        axes.plot(xs, ys, "o-", color=colours[suite], label=suite)
     axes.axhline(1, color=theme.ink, linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel=label)
     _plain_ticks(axes.xaxis, (1, 2, 4, 8, 16, 32, 64, 128, 256, 512))

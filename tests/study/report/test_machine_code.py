@@ -32,9 +32,10 @@ def test_ptx_loses_what_is_about_lines():
     assert sum("fma.rn" in line for line in lines) == 3
 
 
-def test_memory_accesses_where_there_is_no_arithmetic():
-    text = "\tadd.s32 %r1;\n" * 99 + "\tld.global.v4.b32 {%r1};\n"
-    assert "ld.global" in machine_code.ptx_excerpt(text)
+def test_memory_accesses_outweigh_the_slow_path_of_a_division():
+    loads = "\tld.global.v4.b32 {%r1};\n" * 4
+    text = loads + "\tadd.s32 %r1;\n" * 99 + "\tfma.rn.f32 \t%f1;\n" * 15
+    assert machine_code.ptx_excerpt(text).count("ld.global") == 4
 
 
 def test_time_is_bounded(monkeypatch):

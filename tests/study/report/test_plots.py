@@ -69,6 +69,22 @@ def test_scaling_has_a_panel_for_each_thing_that_varies(files):
     assert gains == [(1, pytest.approx(1.5)), (1, pytest.approx(1.125))]
 
 
+def test_a_suite_has_one_colour_in_every_panel(tmp_path):
+    rows = [
+        made_up.row("a", 1.0, 2.0, suite="a", batch=1, threads=2),  # never with one thread
+        *(
+            made_up.row("b", 1.0, 2.0, suite="b", batch=n, threads=t)
+            for n in (1, 8)
+            for t in (1, 2)
+        ),
+    ]
+    files = results.read_all([made_up.write(tmp_path / "a.json", rows)])
+    lines = [line for axes in plots.scaling(files, LIGHT).axes for line in axes.lines]
+    colours = {line.get_color() for line in lines if line.get_label() == "b"}
+    assert len([line for line in lines if line.get_label() == "b"]) == 2
+    assert colours == {LIGHT.series[1]}
+
+
 def test_memory_is_in_mebibytes(files):
     (axes,) = plots.memory(files, LIGHT).axes
     assert [bar.get_width() for bar in axes.patches] == [1.0, 2.0]
