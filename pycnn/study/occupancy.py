@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 WARP = 32
 PARTITIONS = 4  # of a multiprocessor, each with a quarter of the registers
-REGISTERS = 65536  # 32-bit, of a multiprocessor and of a block
+REGISTERS = 65536  # 32-bit, of a multiprocessor
 REGISTER_UNIT = 256  # a warp's registers are allocated in multiples of it
 SHARED_UNIT = 128  # bytes
 RESERVED = 1024  # bytes of shared memory that the system takes of every block
@@ -89,8 +89,6 @@ def _by_registers(warps: int, registers: int) -> int:
     if registers == 0:
         return MOST_THREADS
     each = _rounded_up(registers * WARP, REGISTER_UNIT)
-    if each * _rounded_up(warps, PARTITIONS) > REGISTERS:
-        return 0
     return REGISTERS // PARTITIONS // each * PARTITIONS // warps
 
 

@@ -78,6 +78,23 @@ def test_the_weights_stay():
     assert net.training
 
 
+def test_inference_is_inference_and_a_step_is_one():
+    seen = []
+
+    class Spy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(pycnn.ones(2))
+
+        def forward(self, x):
+            seen.append((self.training, pycnn.is_grad_enabled()))
+            return x * self.weight
+
+    measure_net("spy", Spy(), [pycnn.ones(2)], rounds=2)
+    # the summary; twice for the peak and thrice for the time; what is kept; three steps
+    assert seen == [(False, False)] * 6 + [(True, True)] * 4
+
+
 def test_registered_networks_and_bad_arguments():
     names = []
     (row,) = compare_models(["lenet5"], batch=3, rounds=1, say=names.append)

@@ -10,6 +10,7 @@ import pytest
 
 import pycnn
 from pycnn import nn
+from pycnn.autograd import Function
 from pycnn.study.graph import autograd_graph
 from pycnn.study.retained import retained_bytes
 
@@ -90,6 +91,21 @@ def test_real_networks(name, size):
     convolutions = {n for n, m in modules.items() if isinstance(m, nn.Conv2d)}
     assert convolutions <= kinds.keys()
     assert all(kinds[n].startswith("Conv2d") for n in convolutions)
+
+
+def test_an_output_of_several_has_its_own_shape():
+    class Halves(Function):
+        def forward(self, x):
+            return x[:, :1].copy(), x[:, 1:].copy()
+
+    class Parts(nn.Module):
+        def forward(self, x):
+            a, b = Halves()(x)
+            return a * b
+
+    nodes, edges = parsed(graph_of(Parts(), (2, 4)).dot())
+    assert nodes["f0"] == ["Halves", "(net)", "-> 2 x 1, 2 x 3"]
+    assert [e for e in edges if e[0] == "f0"] == [("f0", "f1", "2 x 1"), ("f0", "f1", "2 x 3")]
 
 
 def test_the_text_is_the_same_every_time():

@@ -113,6 +113,25 @@ def test_it_is_the_gradient_whose_relus_look_at_the_gradient_alone(layer):
         assert not outside.any()
 
 
+def test_a_relu_inside_the_convolution_is_one():
+    class Fused(nn.Module):
+        def __init__(self, parts):
+            super().__init__()
+            self.a, self.pool, self.b = parts[0], parts[2], parts[3]
+
+        def forward(self, x):
+            return self.b(self.pool(self.a(x, activation="relu")), activation="relu")
+
+    apart = plain()[:5]
+    x = image()
+    one, two = activations(apart, x, "4"), activations(Fused(apart), x, "b")
+    assert [label for label, _ in one.steps] == [label for label, _ in two.steps]
+    for place in strongest(one, 3):
+        wanted = project(one, *place).pixels
+        got = project(two, *place).pixels
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+
+
 @pytest.mark.parametrize(
     "name, layer, size",
     # known receptive fields: ZFNet's and VGG-16's last maps, AlexNet's third
