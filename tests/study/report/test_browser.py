@@ -63,7 +63,6 @@ def pages(tmp_path_factory):
 @pytest.fixture
 def see(browser, pages):
     """see(which, width, dark): a report, opened anew. Afterwards the console has to be empty."""
-    from selenium.webdriver.support.ui import WebDriverWait
 
     def opened(which="committed", width=1200, dark=False, place=""):
         scheme = "dark" if dark else "light"
@@ -77,13 +76,18 @@ def see(browser, pages):
         )
         browser.get("about:blank")
         browser.get(pages[which].as_uri() + place)
-        WebDriverWait(browser, 120).until(
-            lambda b: b.execute_script("return document.body.dataset.ready")
-        )
+        wait(browser, lambda: browser.execute_script("return document.body.dataset.ready"))
         return browser
 
     yield opened
     assert browser.get_log("browser") == []
+
+
+def wait(browser, condition):
+    """Until it holds: some of what a click does comes as an event after it."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 60).until(lambda b: condition())
 
 
 def find(browser, selector):
@@ -162,7 +166,7 @@ def test_filters_choose_rows_and_points(see):
     assert set(column(browser, "layer")) == {"vgg.c4_2"}
     assert len(find(browser, "#roof circle")) == len(wanted) < points
     click(browser, find(browser, "#filters button[type=reset]")[0])
-    assert len(find(browser, "#roof circle")) == points
+    wait(browser, lambda: len(find(browser, "#roof circle")) == points)
     Select(find(browser, "#filters [name=family]")[0]).select_by_visible_text("concat")
     click(browser, find(browser, "#filters [name=losses]")[0])
     lost = [row for row in rows if row["family"] == "concat" and row["ratio"] < 1]
@@ -193,12 +197,12 @@ def test_the_roofline_tells_of_a_point_under_the_pointer(see):
     assert "float32, 2T: 800 GFLOP/s, 40 GB/s" in find(browser, "#roof svg")[0].text
     point = find(browser, "#roof circle")[0]
     ActionChains(browser).move_to_element(point).perform()
-    assert tip.is_displayed()
+    wait(browser, tip.is_displayed)
     for words in ("made.a fprop", "2 threads", "500 GFLOP/s at 10 FLOPs a byte", "ratio 2.00"):
         assert words in tip.text.replace("10.0", "10"), words
     assert len(find(browser, "#roof circle.near")) == 1
     ActionChains(browser).move_to_element(find(browser, "#filters")[0]).perform()
-    assert not tip.is_displayed()
+    wait(browser, lambda: not tip.is_displayed())
 
 
 def test_text_of_files_stays_text(see):
@@ -218,29 +222,34 @@ def test_a_device_is_chosen(see):
     assert "float16: " in find(browser, "#roof svg")[0].text
 
 
+def article_of(browser, stem):
+    """The page of a family, once it is the only one there is to see."""
+    wait(browser, lambda: not find(browser, "main")[0].is_displayed())
+    wait(browser, lambda: find(browser, f"#kernel-{stem}")[0].is_displayed())
+    (article,) = [a for a in find(browser, "article.kernel") if a.is_displayed()]
+    assert article.find_element("css selector", "h1").text == stem
+    return article
+
+
 def test_a_kernels_page(see):
     browser = see()
     click(browser, find(browser, "#kernels a[href='#kernel/conv2d_depthwise']")[0])
-    (article,) = [a for a in find(browser, "article.kernel") if a.is_displayed()]
-    assert not find(browser, "main")[0].is_displayed()
-    assert article.find_element("css selector", "h1").text == "conv2d_depthwise"
+    article = article_of(browser, "conv2d_depthwise")
     assert "Chollet 2017" in article.text and "xcep.dw147" in article.text
     source = article.find_element("css selector", "details.source")
     click(browser, source.find_element("css selector", "summary"))
+    wait(browser, lambda: source.find_elements("css selector", ".listing"))
     listing = source.find_element("css selector", ".listing").text
     text = (PLACES["Triton"] / "conv2d_depthwise.py").read_text(encoding="utf-8")
     assert text.splitlines()[0] in listing and str(text.count("\n")) in listing
     browser.execute_script("scrollTo(0, 0)")
     save(browser, "kernel")
-    click(
-        browser,
-        [a for a in article.find_elements("css selector", "aside a") if a.text == "gemm"][0],
-    )
-    (article,) = [a for a in find(browser, "article.kernel") if a.is_displayed()]
-    assert article.find_element("css selector", "h1").text == "gemm"
+    click(browser, article.find_element("css selector", "aside a[href='#kernel/gemm']"))
+    article_of(browser, "gemm")
     browser.back()
+    article_of(browser, "conv2d_depthwise")
     browser.back()
-    assert find(browser, "main")[0].is_displayed()
+    wait(browser, lambda: find(browser, "main")[0].is_displayed())
 
 
 @pytest.mark.parametrize("place", ["#overview", "#rows", "#kernels", "#kernel/conv2d_depthwise"])
