@@ -13,7 +13,7 @@ except ImportError as error:
         "pip install 'pycnn[cli]' brings click and rich"
     )
 
-from . import kernels, networks
+from . import kernels, networks, study
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,7 +22,7 @@ def main() -> None:
     """Convolutional networks on hand-written kernels, checked against PyTorch."""
 
 
-for module in (networks, kernels):
+for module in (networks, kernels, study):
     for command in vars(module).values():
         if isinstance(command, click.Command):
             main.add_command(command)
