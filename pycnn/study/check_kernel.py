@@ -103,7 +103,7 @@ def check(
     if primitive is None:
         raise own_kernel.LoadError("primitive: which one a function computes must be given")
     own = own_kernel.from_function(kernel, primitive, refuses, name=name, device=device or "cpu")
-    report = begin(own, seed, every)
+    report = begin(own, seed, every, dtypes)
     todo = select(own.primitive, every, cases)
     for done, case in enumerate(todo, 1):
         report.rows.append(check_case(own, case, plan(own, case, every, dtypes), report.seed))
@@ -116,13 +116,15 @@ def check(
     return report
 
 
-def begin(own: OwnKernel, seed: int | None, every: bool) -> CheckReport:
+def begin(
+    own: OwnKernel, seed: int | None, every: bool, dtypes: Sequence[str] | None
+) -> CheckReport:
     """A report without rows."""
     from ..testing.kernels.problems import SEED
 
     return CheckReport(
         own.name, own.primitive, own.language, own.device, SEED if seed is None else seed,
-        own.source, every,
+        own.source, every, None if dtypes is None else list(dtypes),
     )  # fmt: skip
 
 

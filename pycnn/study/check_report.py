@@ -44,6 +44,7 @@ class CheckReport:
     seed: int
     source: str = ""  # the file, where it came from one
     every: bool = False
+    dtypes: list[str] | None = None  # those asked for
     rows: list[CaseRow] = field(default_factory=list)
     times: list[dict[str, Any]] = field(default_factory=list)  # of `bench`, a row per layer
     problem: str = ""  # what kept the check from running
@@ -71,10 +72,14 @@ class CheckReport:
     def again(self, row: CaseRow) -> str:
         """The line that repeats a case on the same numbers."""
         if not self.source:
-            return f"check(..., cases={row.case!r}, seed={self.seed})"
+            return f"pycnn.study.check(..., cases={row.case!r}, seed={self.seed})"
         words = ["python", "-m", "pycnn", "study", "check", self.source]
         words += ["--primitive", self.primitive, "--kernel", self.name]
         words += ["--case", row.case, "--seed", str(self.seed)]
+        for dtype in self.dtypes or ():
+            words += ["--dtype", dtype]
+        if self.language != "Python":
+            words += ["--device", self.device]
         return shlex.join([*words, *(["--all"] if self.every else [])])
 
     def message(self) -> str:

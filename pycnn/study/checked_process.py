@@ -159,7 +159,7 @@ def main(asked: dict[str, Any], channel: IO[str]) -> None:
     except ValueError as error:
         say(**{"refused argument": str(error)})
         return
-    report = check_kernel.begin(own, asked["seed"], asked["every"])
+    report = check_kernel.begin(own, asked["seed"], asked["every"], asked["dtypes"])
     named = [{"case": check_kernel.name_of(case), "geometry": str(case.geometry)} for case in todo]
     say(begins=dataclasses.asdict(report), cases=named)
     for case, runs in zip(todo, plans, strict=True):

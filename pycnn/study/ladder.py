@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import dispatch
 from ..files import replacing
-from . import own_kernel, side_by_side
+from . import check_kernel, own_kernel, side_by_side
 from .side_by_side import Bench, Measured, Rung
 
 SECONDS = 0.3  # that each rung is timed
@@ -63,7 +64,7 @@ def ladder(
     """Every algorithm of every provider that runs here, on one named layer.
 
     Each rung's output is compared with the reference's in float64; then they are timed in turn with
-    PyTorch's call. Interpreted and emulated rungs are checked on the cheapest layer they take.
+    PyTorch's call. Interpreted and emulated rungs are checked on a case of the table, not timed.
 
     Args:
         primitive: a name of pycnn.dispatch.PRIMITIVES that named layers call.
@@ -94,40 +95,48 @@ def ladder(
     say(f"{problem.layer}: checked, then timed")
     quick = [rung for rung in rungs if not side_by_side.emulated(rung, device)]
     rows = side_by_side.measure(Bench(problem, dtype, device), quick, seconds)
-    benches: dict[str, Bench] = {}
     for rung in rungs:
         if side_by_side.emulated(rung, device):
             say(f"{rung.name}: checked")
-            rows.append(_checked(rung, layers, dtype, device, benches))
+            rows.append(_checked(rung, primitive, dtype))
     rows.sort(key=lambda row: (row.least is None, -(row.least or 0.0)))
     return Ladder(primitive, problem.layer, str(problem.geometry), dtype, device, rows)
 
 
-def _checked(
-    rung: Rung,
-    layers: Sequence[side_by_side.Problem],
-    dtype: str,
-    device: str,
-    benches: dict[str, Bench],
-) -> Measured:
-    """An interpreted or emulated rung on the cheapest layer it takes; it has no time."""
+def _checked(rung: Rung, primitive: str, dtype: str) -> Measured:
+    """An interpreted or emulated rung on the first case of the table that it takes."""
+    from ..testing.kernels import harness, problems
+    from ..testing.kernels.configurations import Kernel
+
     how = "interpreted" if rung.provider == "triton" else "emulated"
-    reason = None
-    for problem in layers:
-        bench = benches.get(problem.layer)
-        if bench is None:
-            bench = benches[problem.layer] = Bench(problem, dtype, device)
-        reason = bench.refusal(rung)
-        if reason is None:
-            try:
-                row = bench.measure(rung)
-            except Exception as error:
-                words = own_kernel.describe_error(error, "")
-                return Measured(rung.name, problem.layer, float("inf"), note=words)
-            row.seconds = None
-            row.note = f"{how}: no time" + ("" if row.ok else "; wrong")
-            return row
-    return Measured(rung.name, layers[0].layer, note=f"refuses: {reason}")
+    entry = Kernel(
+        next(
+            e
+            for e in dispatch.entries(primitive)
+            if (e.provider, e.algorithm) == (rung.provider, rung.algorithm)
+        )
+    )
+    reason = "no case has this dtype"
+    for case in check_kernel.select(primitive, every=False):
+        if dtype not in case.dtypes or case.epilogue is not None:
+            continue
+        where = f"case {check_kernel.name_of(case)}"
+        problem = problems.real_problem(case, dtype)
+        try:
+            outcome = harness.execute(case, entry, problem)
+        except harness.Refused as refusal:
+            reason = str(refusal).removeprefix(f"{rung.name}: ")
+            continue
+        except Exception as raised:
+            words = own_kernel.describe_error(raised, "")
+            return Measured(rung.name, where, float("inf"), note=words)
+        share = harness.share_of_bound(entry, problem, outcome)
+        error = max(map(side_by_side.relative_error, outcome.outputs, problem.answers))
+        allowed = error / share if share else 0.0
+        wrong = harness.wrong_numbers(entry, problem, outcome)
+        return Measured(rung.name, where, float("inf") if wrong else error, allowed,
+                        note="; ".join([f"{how}: no time", *wrong]))  # fmt: skip
+    return Measured(rung.name, "", note=f"refuses: {reason}")
 
 
 def plot(found: Ladder, path: Path) -> None:

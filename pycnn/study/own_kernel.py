@@ -99,9 +99,10 @@ def _takes_epilogue(function: Callable[..., Any], primitive: str, name: str) -> 
     inputs = dispatch.PRIMITIVES[primitive].partition("->")[0].strip()
     names = [] if inputs.startswith("*") else [n.strip() for n in inputs.split(",")]
     signature = inspect.signature(function)
+    bind = signature.bind if names else signature.bind_partial  # any number of inputs
     for extra in ({"epilogue": None}, {}):
         try:
-            signature.bind(*names, out=None, geometry=None, **extra)
+            bind(*names, out=None, geometry=None, **extra)
         except TypeError as error:
             why = str(error)
             continue

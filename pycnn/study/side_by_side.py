@@ -1,7 +1,7 @@
 """Kernels of one primitive on one named layer: checked against float64, then timed in turn.
 
-Interpreted and emulated kernels are checked, on a small layer, and not timed: how fast a GPU is
-emulated says nothing about the GPU.
+Interpreted and emulated kernels are for the table of cases: how fast a GPU is emulated says nothing
+about the GPU.
 """
 
 from __future__ import annotations
@@ -95,6 +95,9 @@ def rungs(primitive: str, device: str, provider: str | None = None) -> list[Rung
     """The kernels of the table that run on the device, of one provider or of all that can here."""
     from .. import providers
 
+    if provider is not None and provider not in dispatch.PROVIDERS:
+        known = ", ".join(dispatch.PROVIDERS)
+        raise ValueError(f"provider: got {provider!r}, expected one of {known}")
     kind = device.partition(":")[0]
     found = []
     for e in dispatch.entries(primitive):
@@ -169,7 +172,7 @@ class Bench:
         self.call(rung)()
         taken = time.perf_counter() - start
         found.error = max(
-            _relative_error(got, want)
+            relative_error(got, want)
             for got, want in zip(_outputs(self.out), self.truth, strict=True)
         )
         found.seconds = dict.fromkeys(("least", "p20", "p50", "p80"), taken)
@@ -226,7 +229,8 @@ def _outputs(out: Any) -> list[np.ndarray]:
     return [np.array(a, np.float64 if a.dtype in dtypes.FLOATING else a.dtype) for a in arrays]
 
 
-def _relative_error(got: np.ndarray, want: np.ndarray) -> float:
+def relative_error(got: np.ndarray, want: np.ndarray) -> float:
+    """The largest error, relative to the largest number of the answer; infinite for NaN."""
     if got.size == 0:
         return 0.0
     with np.errstate(invalid="ignore"):
