@@ -13,7 +13,7 @@ except ImportError as error:
         "pip install 'pycnn[cli]' brings click and rich"
     )
 
-from . import bench, inspect, kernels, look, networks, report
+from . import bench, inspect, kernels, look, networks, report, study
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,7 +22,7 @@ def main() -> None:
     """Convolutional networks on hand-written kernels, checked against PyTorch."""
 
 
-for module in (networks, kernels, inspect, look, bench, report):
+for module in (networks, kernels, inspect, look, study, bench, report):
     for command in vars(module).values():
         if isinstance(command, click.Command):
             main.add_command(command)

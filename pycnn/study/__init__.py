@@ -1,4 +1,5 @@
-"""What explains a network and its kernels: block diagrams, and which kernel a layer gets."""
+"""What explains a network and its kernels: block diagrams, which kernel a layer gets, and `check`,
+which holds a kernel of your own to pycnn's cases."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 # imported when they are first asked for
 _LAZY_NAMES = {
     "autograd_graph": "graph",
+    "check": "check_kernel",
     "compare_models": "comparing",
     "trace_model": "tracing",
     "visualize": "projection",

@@ -158,7 +158,8 @@ def execute_unless_refused(*arguments: Any, **how: Any) -> Outcome | None:
 
 def _values(view: Any) -> np.ndarray:
     host = view if isinstance(view, np.ndarray) else view.get()
-    return host.astype(np.float64) if host.dtype in dtypes.FLOATING else np.array(host)
+    with np.errstate(invalid="ignore"):  # NaN among halves, as outputs hold it
+        return host.astype(np.float64) if host.dtype in dtypes.FLOATING else np.array(host)
 
 
 # --- judging -------------------------------------------------------------------------------------
@@ -196,6 +197,18 @@ def wrong_integers(entry: Kernel, problem: Problem, outcome: Outcome) -> list[st
         if line is not None:
             found.append(f"output {i}: {line}")
     return found
+
+
+def share_of_bound(entry: Kernel, problem: Problem, outcome: Outcome) -> float:
+    """The largest error of an outcome of `real_problem`, as a share of what it may be."""
+    shares = [0.0]
+    for i, (got, want, bound) in enumerate(
+        zip(outcome.outputs, problem.answers, problem.bounds, strict=True)
+    ):
+        if got.dtype.kind == "f":
+            bound = np.maximum(bound, allowed_error(entry, problem, i))
+            shares.append(error_ratio(got, want, bound))
+    return max(shares)
 
 
 def wrong_numbers(entry: Kernel, problem: Problem, outcome: Outcome) -> list[str]:
