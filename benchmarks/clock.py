@@ -1,4 +1,4 @@
-"""The clock of the CPU."""
+"""The clock of the CPU, and turns of calls whose answers are checked elsewhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+
+from .measure import Times, times_of
 
 SPIN = 0.015  # seconds that a turn waits for the other's idle threads: OpenMP's spin for up to 9 ms
 WAKE = 0.001  # seconds of calls that are not timed, in which a contender's own threads wake up
@@ -56,3 +58,16 @@ class HostClock:
 
     def finish(self) -> None:
         """Nothing is launched that a call does not wait for."""
+
+
+def interleaved(functions: dict[str, Callable[[], Any]], seconds: float) -> dict[str, Times]:
+    """The times of each function, in turns of three calls, `seconds` for each of them."""
+    clock = HostClock()
+    samples: dict[str, list[float]] = {name: [] for name in functions}
+    end, rounds = clock.now() + seconds * len(functions), 0
+    while rounds < 4 or clock.now() < end:
+        for name, function in functions.items():
+            clock.settle(function)
+            samples[name] += clock.turn([function] * 4, lambda output: None)[2]
+        rounds += 1
+    return {name: times_of(taken) for name, taken in samples.items()}

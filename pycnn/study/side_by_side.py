@@ -242,7 +242,7 @@ def relative_error(got: np.ndarray, want: np.ndarray) -> float:
 def measure(bench: Bench, chosen: Sequence[Rung], seconds: float) -> list[Measured]:
     """Each rung on the layer, in their order, then PyTorch in each layout: checked, then timed in
     turn, `seconds` each. What refuses, raises or is wrong is not timed; `note` says so."""
-    from ..benchmarks.measure import interleaved
+    from ..benchmarks.clock import interleaved
 
     found, calls = [], {}
     for rung in chosen:

@@ -165,3 +165,13 @@ def test_errors_are_relative_to_the_largest_number_and_nan_is_infinite():
     assert p.relative_error(np.array([1.0, -3.0], np.float32), truth) == 0.25
     assert p.relative_error(np.array([np.nan, -4.0], np.float32), truth) == np.inf
     assert made_up.problem().error([np.zeros(3)], [truth]) == np.inf
+
+
+def test_functions_take_turns_of_three_calls():
+    order = []
+    functions = {name: lambda name=name: order.append(name) for name in "ab"}
+    found = clock.interleaved(functions, 0.0)
+    assert set(found) == {"a", "b"} and all(0 <= t.least <= t.p50 <= t.p80 for t in found.values())
+    turns = [name for name, before in zip(order, [None, *order]) if name != before]
+    assert turns == ["a", "b"] * 4, "four rounds"
+    assert min(map(order.count, "ab")) > 4 * 4, "and a millisecond of other calls before each turn"

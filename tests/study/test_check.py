@@ -291,7 +291,7 @@ def test_what_failures_have_in_common():
 
 
 def test_the_time_beside_pycnn_and_pytorch(tmp_path, monkeypatch):
-    from pycnn.benchmarks import measure
+    from pycnn.benchmarks import clock, measure
     from pycnn.study import side_by_side
 
     asked = []
@@ -302,7 +302,7 @@ def test_the_time_beside_pycnn_and_pytorch(tmp_path, monkeypatch):
             function()
         return {name: measure.Times(*[2.0 + i] * 4) for i, name in enumerate(functions)}
 
-    monkeypatch.setattr(measure, "interleaved", interleaved)
+    monkeypatch.setattr(clock, "interleaved", interleaved)
     layers = side_by_side.layers_of("conv2d_fprop")[:2]
     monkeypatch.setattr(side_by_side, "layers_of", lambda *arguments: layers)
     kernel = direct(tmp_path)

@@ -15,6 +15,7 @@ import torch
 from click.testing import CliRunner
 
 from pycnn import dispatch
+from pycnn.benchmarks import clock as clocks
 from pycnn.benchmarks import measure
 from pycnn.cli import main
 from pycnn.study import problems, side_by_side, torch_calls
@@ -35,7 +36,7 @@ def clock(monkeypatch):
             times[name] = measure.Times(least, least, 2 * least, 3 * least)
         return times
 
-    monkeypatch.setattr(measure, "interleaved", interleaved)
+    monkeypatch.setattr(clocks, "interleaved", interleaved)
 
 
 def test_rungs_from_slow_to_fast(clock, tmp_path):
