@@ -7,7 +7,6 @@ one that crashes or hangs is a line of the report (`checked_process`).
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -89,8 +88,7 @@ def check(
         LoadError: there is no such primitive, file or kernel, or its signature is not a kernel's.
         ValueError: another argument is none of what is accepted.
     """
-    if device not in (None, "cpu") and not re.fullmatch(r"cuda(:\d+)?", str(device)):
-        raise ValueError(f"device: got {device!r}, expected 'cpu' or 'cuda:0'")
+    device = own_kernel.known_device(device)
     if isinstance(kernel, (str, Path)):
         from . import checked_process
 

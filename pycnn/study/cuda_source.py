@@ -24,7 +24,7 @@ from ..files import replacing
 from . import cubins, toolkit
 
 CSRC = cubins.CSRC
-# what a program of emulated kernels is linked with, and compiled with
+# what CMakeLists.txt builds pycnn._emulated of and with, beside its kernels
 ENGINE = ("emulator/engine", "emulator/shared_arrays")
 HOST = ("cpu/memory", "cpu/parallel", "cpu/threads")
 FLAGS = (
@@ -126,21 +126,26 @@ def compile_source(source: Path, device: str = "cpu") -> Path:
     if reason is not None:
         raise RuntimeError(reason)
     source = source.resolve()
-    text = source.read_bytes()
-    here = f"-I{source.parent}"
     if device != "cpu":
-        number = int(array.import_cupy().cuda.Device().compute_capability)
-        nvcc = toolkit.find_nvcc()[0]
-        arch = f"-arch=sm_{cubins.normalized(number)}"
-        command = [str(nvcc), *_NVCC, here, arch, str(source)]
-        return _made(f"{source.stem}.so", command, text)
+        return compile_for(source, int(array.import_cupy().cuda.Device().compute_capability))
     compiler = _compiler()
     parts = [
         _made(f"{Path(name).name}.o", [*compiler, *FLAGS, "-O2", "-c", f"{CSRC / name}.cpp"])
         for name in ENGINE + HOST
     ]
+    here = f"-I{source.parent}"
     command = [*compiler, *FLAGS, here, "-O1", "-shared", "-pthread", "-xc++", str(source)]
-    return _made(f"{source.stem}.so", [*command, "-xnone", *map(str, parts)], text)
+    return _made(f"{source.stem}.so", [*command, "-xnone", *map(str, parts)], source.read_bytes())
+
+
+def compile_for(source: Path, number: int) -> Path:
+    """The library of a .cu file for GPUs of sm_<number>, by nvcc; needs no GPU."""
+    nvcc, reason = toolkit.find_nvcc()
+    if nvcc is None:
+        raise RuntimeError(reason)
+    arch = f"-arch=sm_{cubins.normalized(number)}"
+    command = [nvcc, *_NVCC, f"-I{source.parent}", arch, str(source)]
+    return _made(f"{source.stem}.so", command, source.read_bytes())
 
 
 # --- calling --------------------------------------------------------------------------------------

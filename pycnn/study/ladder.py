@@ -83,7 +83,7 @@ def ladder(
     accepted = ("float32", "float64", "float16", "bfloat16")
     if dtype not in accepted:
         raise ValueError(f"dtype: got {dtype!r}, expected one of {', '.join(accepted)}")
-    device = device or own_kernel.default_device()
+    device = own_kernel.known_device(device) or own_kernel.default_device()
     layers = side_by_side.layers_of(primitive, batch)
     problem = (
         side_by_side.usual_layer(layers, device)

@@ -58,6 +58,20 @@ def default_device() -> str:
     return "cuda:0" if array.gpu_status() is None else "cpu"
 
 
+def known_device(name: str | None) -> str | None:
+    """The device's whole name; ValueError for what is none, or a GPU that does not answer."""
+    if name is None:
+        return None
+    try:
+        device = array.as_device(name)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
+    status = None if device == "cpu" else array.gpu_status()
+    if status is not None:
+        raise ValueError(f"device: got {name!r}, but {status}")
+    return device
+
+
 def known_primitive(name: str) -> str:
     if name not in dispatch.PRIMITIVES:
         known = ", ".join(dispatch.PRIMITIVES)

@@ -14,19 +14,16 @@ from typing import Any
 
 import pytest
 
+from pycnn.study import cuda_source
+
 from ..build_copy import ROOT
 
 HERE = Path(__file__).parent
 CSRC = ROOT / "csrc"
 COMPILER = os.environ.get("CXX", "c++")
-# what CMakeLists.txt builds pycnn._emulated of and with, beside its kernels
-ENGINE = ["emulator/engine", "emulator/shared_arrays"]
-HOST = ["cpu/memory", "cpu/parallel", "cpu/threads"]  # no kernel's: the same for every build
-FLAGS = [
-    "-std=c++17", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden", f"-I{CSRC}",
-    "-DPYCNN_CUDA", "-DPYCNN_EMULATED",
-    "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas",
-]  # fmt: skip
+# HOST is no kernel's: the same for every build
+ENGINE, HOST = cuda_source.ENGINE, cuda_source.HOST
+FLAGS = [*cuda_source.FLAGS, f"-I{CSRC}", "-Werror"]
 BUILDS = {
     "usual": ["-O2"],
     "portable": ["-O0", "-DPYCNN_EMULATOR_UCONTEXT"],

@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("torch")
 
 import pycnn
+from pycnn import array
 from pycnn.kernels import mode
-from pycnn.study import check, check_report, cuda_source, own_kernel
+from pycnn.study import check, check_report, cuda_source, own_kernel, toolkit
 
 from .own_kernels import write
 
@@ -106,6 +107,12 @@ def test_a_right_cuda_kernel_is_accepted_on_the_emulator(tmp_path, cache):
     assert report.passed > 40 and report.language == "CUDA C++"
     reasons = {row.line for row in report.rows if row.verdict == "refused"}
     assert reasons == {"the launcher does not ask for the epilogue"}
+
+
+@pytest.mark.skipif(toolkit.find_nvcc()[0] is None, reason="no nvcc")
+def test_a_cuda_kernel_compiles_for_a_gpu(tmp_path, cache):
+    library = cuda_source.compile_for(write(tmp_path, "direct.cu"), 90)
+    assert b"pycnn_kernel_conv2d_fprop" in library.read_bytes()
 
 
 @needs_compiler
@@ -248,8 +255,11 @@ def test_mistakes_are_one_sentence(tmp_path):
         check(kernel, "conv2d_fprop", dtypes=["int7"])
     with pytest.raises(ValueError, match="cases: no case of conv2d_fprop holds 'none'"):
         check(kernel, "conv2d_fprop", cases="none")
-    with pytest.raises(ValueError, match="device: got 'tpu'"):
+    with pytest.raises(ValueError, match="device: got 'tpu', expected 'cpu'"):
         check(kernel, "conv2d_fprop", device="tpu")
+    if array.gpu_status() is not None:
+        with pytest.raises(ValueError, match="device: got 'cuda', but cupy"):
+            check(kernel, "conv2d_fprop", device="cuda")
     for text, words in (
         ("x = 1 / 0", r"does not load: ZeroDivisionError: division by zero \(line 1\)"),
         ("def f(): pass", "names no kernel after a primitive.*It defines f"),
