@@ -3,6 +3,11 @@ follow torchvision.
 
 One coefficient scales depth, width and image size together; B1 to B7 are B0 with its channels,
 layers and images multiplied. `width` multiplies the channels once more, rounded in the same way.
+
+Published forms share weights and differ in numerics. torchvision, the default: padding alike at
+both ends, batch norm with epsilon 1e-5, from B5 on 1e-3; timm and pytorchcv: 1e-5 throughout,
+`eps=1e-5`; the authors' code, Keras and their ports: TensorFlow's "same" padding and 1e-3,
+`keras=True`.
 """
 
 from __future__ import annotations
@@ -42,14 +47,15 @@ class MBConv(nn.Module):
     stochastic depth beside the input where shapes agree."""
 
     def __init__(
-        self, expansion: int, kernel: int, stride: int, inputs: int, outputs: int, p: float
-    ) -> None:
+        self, expansion: int, kernel: int, stride: int, inputs: int, outputs: int, p: float,
+        same: bool,
+    ) -> None:  # fmt: skip
         super().__init__()
         hidden = divisible(inputs * expansion)
         self.block = nn.Sequential()
         if hidden != inputs:
             self.block.append(ConvNorm(inputs, hidden, 1, activation="silu"))
-        self.block.append(ConvNorm(hidden, hidden, kernel, stride, hidden, activation="silu"))
+        self.block.append(ConvNorm(hidden, hidden, kernel, stride, hidden, "silu", same))
         self.block.append(SqueezeExcitation(hidden, max(1, inputs // 4), activation="silu"))
         self.block.append(ConvNorm(hidden, outputs, 1, activation=None))
         self.stochastic_depth = StochasticDepth(p)
@@ -64,23 +70,28 @@ class MBConv(nn.Module):
 class EfficientNet(nn.Module):
     """(N, 3, H, W) images to (N, num_classes) logits."""
 
-    def __init__(self, variant: str, num_classes: int, width: float) -> None:
+    def __init__(
+        self, variant: str, num_classes: int, width: float, keras: bool, eps: float | None
+    ) -> None:
         super().__init__()
-        wider, deeper, dropout, _, eps, *_ = _VARIANTS[variant]
+        wider, deeper, dropout, _, default, *_ = _VARIANTS[variant]
+        momentum = 0.01 if keras or default == 1e-3 else 0.1
+        if eps is None:
+            eps = 1e-3 if keras else default
         rows = [
             (expansion, kernel, stride, *(divisible(c * wider * width) for c in channels),
              math.ceil(layers * deeper))
             for expansion, kernel, stride, *channels, layers in _ROWS
         ]  # fmt: skip
         stem, last, total = rows[0][3], rows[-1][4], sum(row[5] for row in rows)
-        self.features = nn.Sequential(ConvNorm(3, stem, 3, 2, activation="silu"))
+        self.features = nn.Sequential(ConvNorm(3, stem, 3, 2, 1, "silu", keras))
         done = 0
         for expansion, kernel, stride, inputs, outputs, layers in rows:
             stage = nn.Sequential()
             for i in range(layers):
                 p = _DROP_PATH * done / total
                 first = (stride, inputs) if i == 0 else (1, outputs)
-                stage.append(MBConv(expansion, kernel, *first, outputs, p))
+                stage.append(MBConv(expansion, kernel, *first, outputs, p, keras))
                 done += 1
             self.features.append(stage)
         self.features.append(ConvNorm(last, 4 * last, 1, activation="silu"))
@@ -91,8 +102,7 @@ class EfficientNet(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.BatchNorm2d):
-                module.eps = eps
-                module.momentum = 0.1 if eps == 1e-5 else 0.01
+                module.eps, module.momentum = eps, momentum
             elif isinstance(module, nn.Linear):
                 reach = 1 / math.sqrt(num_classes)
                 nn.init.uniform_(module.weight, -reach, reach)
@@ -106,14 +116,21 @@ class EfficientNet(nn.Module):
 def _constructor(name: str) -> Callable[..., EfficientNet]:
     *_, size, _, parameters, macs, entries = _VARIANTS[name]
 
-    def make(num_classes: int = 1000, width: float = 1.0) -> EfficientNet:
+    def make(
+        num_classes: int = 1000, width: float = 1.0, keras: bool = False, eps: float | None = None
+    ) -> EfficientNet:
         check_arguments(num_classes, width)
-        return EfficientNet(name, num_classes, width).to(memory_format=array.channels_last)
+        if eps is not None and not eps > 0:
+            raise ValueError(f"eps must be positive, got {eps!r}")
+        net = EfficientNet(name, num_classes, width, keras, eps)
+        return net.to(memory_format=array.channels_last)
 
     doc = f"""{name}: {parameters:,} parameters, images of {size} pixels.
 
+    `keras`: TensorFlow's padding, batch norm with epsilon 1e-3; `eps`: another epsilon.
+
     Raises:
-        ValueError: `num_classes` below 1 or `width` not positive.
+        ValueError: `num_classes` below 1, `width` or `eps` not positive.
     """
     return register(
         "Tan, Le 2019", parameters, macs, entries, size=size, reference="torchvision",

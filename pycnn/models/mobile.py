@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import functional as F
 from .. import nn
 from ..creation import ones
@@ -15,16 +17,30 @@ def divisible(channels: float, by: int = 8) -> int:
     return nearest + by if nearest < 0.9 * channels else nearest
 
 
+class SameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's "same" padding: with stride 2 an even side gets one pixel
+    less in front than behind, where a padding in PyTorch is alike at both ends."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        padding: list[int] = []
+        for size, kernel, stride in zip(x.shape[2:], self.kernel_size, self.stride, strict=True):
+            total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+            padding = [total // 2, total - total // 2, *padding]
+        x = F.pad(x, padding)
+        return F.conv2d(x, self.weight, self.bias, self.stride, groups=self.groups)
+
+
 class ConvNorm(nn.Sequential):
-    """Convolution without bias, keeping the size at stride 1, batch norm, an activation or none."""
+    """Convolution without bias, keeping the size at stride 1, batch norm, an activation or none.
+
+    `same`: padded as in TensorFlow, which differs with a stride."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1,
-        activation: str | None = "relu",
+        activation: str | None = "relu", same: bool = False,
     ) -> None:  # fmt: skip
-        convolution = nn.Conv2d(
-            inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False
-        )
+        kind, padding = (SameConv2d, 0) if same and stride > 1 else (nn.Conv2d, kernel // 2)
+        convolution = kind(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
         super().__init__(convolution, nn.BatchNorm2d(outputs))
         self.activation = activation
 

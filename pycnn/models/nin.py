@@ -3,7 +3,8 @@ net files.
 
 A spatial convolution is followed by two 1x1 convolutions, a small perceptron at every pixel
 ("mlpconv"); the last of them has a map per class, whose mean is the class's score. Pooling rounds
-its sizes up, as in Caffe. Layers are named by their place: `features.0` is the first convolution.
+its sizes up, as in Caffe; with `padded_pools` it pads by 1 and rounds down, as in pytorchcv: the
+same sizes, other values. Layers are named by their place: `features.0` is the first convolution.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _VARIANTS = {
 class NIN(nn.Module):
     """(N, 3, H, W) images to (N, num_classes) logits."""
 
-    def __init__(self, variant: str, num_classes: int, width: float) -> None:
+    def __init__(self, variant: str, num_classes: int, width: float, padded_pools: bool) -> None:
         super().__init__()
         self.features = nn.Sequential()
         channels = 3
@@ -53,7 +54,9 @@ class NIN(nn.Module):
                     self.features.append(nn.Dropout(0.5))
                 else:
                     pool = nn.MaxPool2d if word == "max" else nn.AvgPool2d
-                    self.features.append(pool(3, 2, ceil_mode=True))
+                    self.features.append(
+                        pool(3, 2, padding=int(padded_pools), ceil_mode=not padded_pools)
+                    )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0, 0.05)
@@ -67,11 +70,12 @@ class NIN(nn.Module):
 def _constructor(name: str) -> Callable[..., NIN]:
     size, classes, parameters, macs, entries, _ = _VARIANTS[name]
 
-    def make(num_classes: int = classes, width: float = 1.0) -> NIN:
+    def make(num_classes: int = classes, width: float = 1.0, padded_pools: bool = False) -> NIN:
         check_arguments(num_classes, width)
-        return NIN(name, num_classes, width).to(memory_format=array.channels_last)
+        net = NIN(name, num_classes, width, padded_pools)
+        return net.to(memory_format=array.channels_last)
 
-    doc = f"""{name}: {parameters:,} parameters.
+    doc = f"""{name}: {parameters:,} parameters. `padded_pools`: padded by 1, sizes rounded down.
 
     Raises:
         ValueError: `num_classes` below 1 or `width` not positive.

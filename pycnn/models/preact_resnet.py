@@ -49,6 +49,7 @@ class Plan(NamedTuple):
     v1: bool = False
     shared: bool = False
     dropout: float = 0.0
+    stem_norm: bool = False
 
 
 class _Stage(nn.Module):
@@ -82,9 +83,9 @@ class PreActResNet(nn.Module):
         self.stem = nn.Sequential()
         stem = nn.Conv2d(3, channels, kernel, stride, padding=kernel // 2, bias=False)
         self.stem.add_module("conv", stem)
-        if not order.norm_first:
+        if plan.stem_norm or not order.norm_first:
             self.stem.add_module("norm", nn.BatchNorm2d(channels))
-        if not order.pre:
+        if plan.stem_norm or not order.pre:
             self.stem.add_module("act", nn.ReLU())
         if plan.pooled_stem:
             self.stem.add_module("pool", nn.MaxPool2d(3, 2, padding=1))
@@ -126,7 +127,8 @@ _RAISES = """
     """
 _WORDS = """`unit`: "original", "bn_after_add", "relu_before_add", "relu_only_pre" or "full_pre";
     `shortcut`: "A" pads with zeros where shapes change, "B" projects; `share_first`: the first
-    unit's shortcut starts after its activation even where no shape changes, as in the appendix."""
+    unit's shortcut starts after its activation even where no shape changes, as in the appendix;
+    `stem_norm`: batch norm and ReLU behind the first convolution too."""
 _WORDS_V1 = """
     `v1`: a bottleneck's stride in its first 1x1."""
 
@@ -142,24 +144,29 @@ def _constructor(name: str) -> Callable[..., PreActResNet]:
     stem = 64 if imagenet else 16
 
     def build(
-        num_classes: int, width: float, unit: str, shortcut: str, share_first: bool, v1: bool
-    ) -> PreActResNet:
+        num_classes: int, width: float, unit: str, shortcut: str, share_first: bool, v1: bool,
+        stem_norm: bool,
+    ) -> PreActResNet:  # fmt: skip
         check_arguments(num_classes, width)
         stages = tuple((scaled(stem << i, width), count) for i, count in enumerate(counts))
-        plan = Plan(imagenet, scaled(stem, width), stages, deep, unit, shortcut, v1, share_first)
+        plan = Plan(
+            imagenet, scaled(stem, width), stages, deep, unit, shortcut, v1, share_first,
+            stem_norm=stem_norm,
+        )  # fmt: skip
         return PreActResNet(plan, num_classes).to(memory_format=array.channels_last)
 
     def bottleneck(
         num_classes: int = 1000 if imagenet else 10, width: float = 1.0, unit: str = "full_pre",
         shortcut: str = option, share_first: bool = False, v1: bool = False,
+        stem_norm: bool = False,
     ) -> PreActResNet:  # fmt: skip
-        return build(num_classes, width, unit, shortcut, share_first, v1)
+        return build(num_classes, width, unit, shortcut, share_first, v1, stem_norm)
 
     def basic(
         num_classes: int = 1000 if imagenet else 10, width: float = 1.0, unit: str = "full_pre",
-        shortcut: str = option, share_first: bool = False,
+        shortcut: str = option, share_first: bool = False, stem_norm: bool = False,
     ) -> PreActResNet:  # fmt: skip
-        return build(num_classes, width, unit, shortcut, share_first, False)
+        return build(num_classes, width, unit, shortcut, share_first, False, stem_norm)
 
     data = "ImageNet" if imagenet else "CIFAR-10"
     doc = f"""{name} for {data}: {parameters:,} parameters.

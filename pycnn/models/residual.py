@@ -13,7 +13,7 @@ from .. import functional as F
 from .. import nn
 from ..tensor import Tensor
 
-SHORTCUTS = ("A", "B", "C")
+SHORTCUTS = ("A", "A-middle", "B", "C")
 
 
 def conv3x3(inputs: int, outputs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -25,23 +25,27 @@ def conv1x1(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 
 
 class ZeroPadShortcut(nn.Module):
-    """Option A: every `stride`-th pixel, and zeros for the channels that are missing."""
+    """Option A: every `stride`-th pixel, and zeros for the channels that are missing: behind the
+    others, or with `middle` half of them in front."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, middle: bool = False) -> None:
         super().__init__()
         self.missing = outputs - inputs
+        self.before = self.missing // 2 if middle else 0
         self.stride = stride
 
     def forward(self, x: Any) -> Tensor:
         x = x[:, :, :: self.stride, :: self.stride]
-        return F.pad(x, (0, 0, 0, 0, 0, self.missing)) if self.missing else x
+        if not self.missing:
+            return x
+        return F.pad(x, (0, 0, 0, 0, self.before, self.missing - self.before))
 
 
 def shortcut(option: str, inputs: int, outputs: int, stride: int) -> nn.Module | None:
     """What a block adds its input through; None where it is the input itself.
 
-    "A" pads with zeros and has no parameters, "B" projects where the shapes differ, "C"
-    everywhere.
+    "A" pads with zeros and has no parameters ("A-middle" pads at both ends of the channels), "B"
+    projects where the shapes differ, "C" everywhere.
 
     Raises:
         ValueError: another option.
@@ -49,8 +53,8 @@ def shortcut(option: str, inputs: int, outputs: int, stride: int) -> nn.Module |
     if option not in SHORTCUTS:
         raise ValueError(f"shortcut must be one of {', '.join(SHORTCUTS)}, got {option!r}")
     same = stride == 1 and inputs == outputs
-    if option == "A" and not same:
-        return ZeroPadShortcut(inputs, outputs, stride)
+    if option.startswith("A") and not same:
+        return ZeroPadShortcut(inputs, outputs, stride, option == "A-middle")
     if option == "C" or not same:
         return nn.Sequential(conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs))
     return None

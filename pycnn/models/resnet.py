@@ -2,7 +2,8 @@
 table 1. Parameter names follow torchvision.
 
 A bottleneck downsamples in its 3x3 convolution ("v1.5", as in torchvision); with `v1=True` in its
-first 1x1, as in the paper.
+first 1x1, as in the paper. The paper's own networks (Caffe) have a pool that rounds up, too:
+`ceil_pool=True`.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ class ResNet(nn.Module):
     """(N, 3, H, W) images, 224 x 224 in the paper, to (N, num_classes) logits."""
 
     def __init__(
-        self, block: Block, expansion: int, counts: tuple[int, ...], num_classes: int, width: float
-    ) -> None:
+        self, block: Block, expansion: int, counts: tuple[int, ...], num_classes: int, width: float,
+        ceil_pool: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         channels = scaled(64, width)
         self.conv1 = nn.Conv2d(3, channels, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.maxpool = nn.MaxPool2d(3, 2, 0 if ceil_pool else 1, ceil_mode=ceil_pool)
         for stage, (count, planes) in enumerate(zip(counts, _PLANES, strict=True), 1):
             planes = scaled(planes, width)
             layer = nn.Sequential()
@@ -96,28 +98,32 @@ def plain_block(inputs: int, planes: int, stride: int) -> BasicBlock:
 def _constructor(name: str) -> Callable[..., ResNet]:
     kind, counts, parameters, macs, entries = _VARIANTS[name]
 
-    def build(block: Block, num_classes: int, width: float) -> ResNet:
+    def build(block: Block, num_classes: int, width: float, ceil_pool: bool = False) -> ResNet:
         check_arguments(num_classes, width)
         expansion = Bottleneck.expansion if kind == "bottleneck" else 1
-        net = ResNet(block, expansion, counts, num_classes, width)
+        net = ResNet(block, expansion, counts, num_classes, width, ceil_pool)
         return net.to(memory_format=array.channels_last)
 
     def plain(num_classes: int = 1000, width: float = 1.0) -> ResNet:
         return build(plain_block, num_classes, width)
 
-    def basic(num_classes: int = 1000, width: float = 1.0, shortcut: str = "B") -> ResNet:
-        return build(basic_blocks(shortcut), num_classes, width)
+    def basic(
+        num_classes: int = 1000, width: float = 1.0, shortcut: str = "B", ceil_pool: bool = False
+    ) -> ResNet:
+        return build(basic_blocks(shortcut), num_classes, width, ceil_pool)
 
     def bottleneck(
-        num_classes: int = 1000, width: float = 1.0, shortcut: str = "B", v1: bool = False
-    ) -> ResNet:
-        return build(bottlenecks(shortcut, v1=v1), num_classes, width)
+        num_classes: int = 1000, width: float = 1.0, shortcut: str = "B", v1: bool = False,
+        ceil_pool: bool = False,
+    ) -> ResNet:  # fmt: skip
+        return build(bottlenecks(shortcut, v1=v1), num_classes, width, ceil_pool)
 
     words = {
         "plain": "without shortcuts",
-        "basic": '`shortcut`: "A", "B" or "C" of section 4.1, "B" as in torchvision',
+        "basic": '`shortcut`: "A", "B" or "C" of section 4.1, "B" as in torchvision; `ceil_pool`: '
+        "the stem's pool rounds up",
         "bottleneck": '`shortcut`: "A", "B" or "C", "B" as in torchvision; `v1`: the stride in the '
-        "first 1x1",
+        "first 1x1; `ceil_pool`: the stem's pool rounds up",
     }
     doc = f"""{name}: {parameters:,} parameters; {words[kind]}.
 

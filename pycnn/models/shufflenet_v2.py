@@ -2,7 +2,8 @@
 torchvision.
 
 Half of the channels pass a unit untouched; a shuffle mixes them with the other half. Groups of
-convolutions, as version 1 has them, cost memory accesses that multiply-adds do not show.
+convolutions, as version 1 has them, cost memory accesses that multiply-adds do not show. With
+`ceil_pool` the stem's pool rounds up and does not pad, as pytorchcv's.
 """
 
 from __future__ import annotations
@@ -68,11 +69,11 @@ class ShuffleUnit(nn.Module):
 class ShuffleNetV2(nn.Module):
     """(N, 3, H, W) images to (N, num_classes) logits."""
 
-    def __init__(self, widths: tuple[int, ...], num_classes: int) -> None:
+    def __init__(self, widths: tuple[int, ...], num_classes: int, ceil_pool: bool) -> None:
         super().__init__()
         channels, *stages, last = widths
         self.conv1 = nn.Sequential(nn.Conv2d(3, channels, 3, 2, 1, bias=False), _ReLUNorm(channels))
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.maxpool = nn.MaxPool2d(3, 2, 0 if ceil_pool else 1, ceil_mode=ceil_pool)
         for i, (outputs, count) in enumerate(zip(stages, _REPEATS, strict=True), 2):
             stage = nn.Sequential(ShuffleUnit(channels, outputs, 2))
             for _ in range(count - 1):
@@ -91,12 +92,13 @@ class ShuffleNetV2(nn.Module):
 def _constructor(name: str) -> Callable[..., ShuffleNetV2]:
     widths, parameters, macs = _VARIANTS[name]
 
-    def make(num_classes: int = 1000, width: float = 1.0) -> ShuffleNetV2:
+    def make(num_classes: int = 1000, width: float = 1.0, ceil_pool: bool = False) -> ShuffleNetV2:
         check_arguments(num_classes, width)
-        net = ShuffleNetV2(tuple(scaled(c, width) for c in widths), num_classes)
+        net = ShuffleNetV2(tuple(scaled(c, width) for c in widths), num_classes, ceil_pool)
         return net.to(memory_format=array.channels_last)
 
-    doc = f"""{name}: {parameters:,} parameters. `width` scales all channels further.
+    doc = f"""{name}: {parameters:,} parameters. `width` scales all channels further;
+    `ceil_pool`: the stem's pool rounds up.
 
     Raises:
         ValueError: `num_classes` below 1 or `width` not positive.

@@ -2,7 +2,8 @@
 torchvision.
 
 Version 1.1, published with the code, has a smaller stem and pools earlier: 2.4 times fewer
-multiplications. torchvision's last convolution has no padding; Caffe's of version 1.0 pads by 1.
+multiplications. torchvision's last convolution has no padding; Caffe's of version 1.0 pads by 1:
+`caffe=True`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Fire(nn.Module):
 class SqueezeNet(nn.Module):
     """(N, 3, H, W) images, H and W at least 21, to (N, num_classes) logits."""
 
-    def __init__(self, variant: str, num_classes: int, width: float) -> None:
+    def __init__(self, variant: str, num_classes: int, width: float, last_padding: int) -> None:
         super().__init__()
         _, _, ((stem, kernel), *rows) = _VARIANTS[variant]
         channels = scaled(stem, width)
@@ -60,8 +61,9 @@ class SqueezeNet(nn.Module):
             self.features.append(Fire(channels, squeeze, expand))
             channels = 2 * expand
         self.classifier = nn.Sequential(
-            nn.Dropout(0.5), nn.Conv2d(channels, num_classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
-        )
+            nn.Dropout(0.5), nn.Conv2d(channels, num_classes, 1, padding=last_padding), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+        )  # fmt: skip
         last = self.classifier[1]
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -79,11 +81,20 @@ class SqueezeNet(nn.Module):
 def _constructor(name: str) -> Callable[..., SqueezeNet]:
     parameters, macs, _ = _VARIANTS[name]
 
-    def make(num_classes: int = 1000, width: float = 1.0) -> SqueezeNet:
+    def build(num_classes: int, width: float, last_padding: int) -> SqueezeNet:
         check_arguments(num_classes, width)
-        return SqueezeNet(name, num_classes, width).to(memory_format=array.channels_last)
+        net = SqueezeNet(name, num_classes, width, last_padding)
+        return net.to(memory_format=array.channels_last)
 
-    doc = f"""{name}: {parameters:,} parameters.
+    def make(num_classes: int = 1000, width: float = 1.0) -> SqueezeNet:
+        return build(num_classes, width, 0)
+
+    def make_1_0(num_classes: int = 1000, width: float = 1.0, caffe: bool = False) -> SqueezeNet:
+        return build(num_classes, width, int(caffe))
+
+    first = name == "squeezenet1_0"
+    words = " `caffe`: its last convolution is padded." if first else ""
+    doc = f"""{name}: {parameters:,} parameters.{words}
 
     Raises:
         ValueError: `num_classes` below 1 or `width` not positive.
@@ -91,7 +102,7 @@ def _constructor(name: str) -> Callable[..., SqueezeNet]:
     return register(
         "Iandola et al. 2016", parameters, macs, 52, reference="torchvision",
         checkpoints="torchvision", normalisation=IMAGENET, reduced=Reduced(0.25, 47),
-    )(named(make, name, doc))  # fmt: skip
+    )(named(make_1_0 if first else make, name, doc))  # fmt: skip
 
 
 squeezenet1_0 = _constructor("squeezenet1_0")

@@ -1,4 +1,5 @@
-"""torchvision's EfficientNets, with their channels multiplied once more where `width` is not 1."""
+"""torchvision's EfficientNets, with their channels multiplied once more where `width` is not 1, and
+with Keras' numerics or another epsilon."""
 
 from __future__ import annotations
 
@@ -8,11 +9,23 @@ from functools import partial
 from torch import nn
 
 from pycnn.models.width import check_arguments
+from pycnn.references.same_padding import as_in_keras
 from pycnn.references.torchvision_import import torchvision_models
 
 
 def _efficientnet(variant: str, wider: float, deeper: float, dropout: float):
-    def make(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
+    def make(
+        num_classes: int = 1000, width: float = 1.0, keras: bool = False, eps: float | None = None
+    ) -> nn.Module:
+        net = of_width(num_classes, width)
+        if keras:
+            as_in_keras(net, momentum=0.01)
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = eps or module.eps
+        return net
+
+    def of_width(num_classes: int, width: float) -> nn.Module:
         check_arguments(num_classes, width)
         models = torchvision_models()
         if width == 1:
@@ -21,7 +34,10 @@ def _efficientnet(variant: str, wider: float, deeper: float, dropout: float):
         module = importlib.import_module("torchvision.models.efficientnet")
         conf = module._efficientnet_conf(variant, width_mult=wider * width, depth_mult=deeper)
         norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01) if variant[-1] in "567" else None
-        return module.EfficientNet(conf[0], dropout, num_classes=num_classes, norm_layer=norm)
+        narrow: nn.Module = module.EfficientNet(
+            conf[0], dropout, num_classes=num_classes, norm_layer=norm
+        )
+        return narrow
 
     return make
 

@@ -91,6 +91,7 @@ class _Net(nn.Module):
     def __init__(
         self, imagenet: bool, deep: bool, stem: int, planes: list[int], counts: list[int],
         num_classes: int, unit: str, shortcut: str, share_first: bool, v1: bool, p: float = 0.0,
+        stem_norm: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         figure = _FIGURE_4[unit]
@@ -99,9 +100,9 @@ class _Net(nn.Module):
         self.stem = nn.Sequential()
         k = 7 if imagenet else 3
         self.stem.conv = nn.Conv2d(3, c, k, 2 if imagenet else 1, k // 2, bias=False)
-        if "b" not in self.first:
+        if stem_norm or "b" not in self.first:
             self.stem.norm = nn.BatchNorm2d(c)
-        if "r" not in self.first:
+        if stem_norm or "r" not in self.first:
             self.stem.act = nn.ReLU()
         if imagenet:
             self.stem.pool = nn.MaxPool2d(3, 2, 1)
@@ -136,12 +137,13 @@ def _make(depth: int, counts: list[int], imagenet: bool = True, option: str = "B
     def make(
         num_classes: int = 1000 if imagenet else 10, width: float = 1.0, unit: str = "full_pre",
         shortcut: str = option, share_first: bool = False, v1: bool = False,
+        stem_norm: bool = False,
     ) -> nn.Module:  # fmt: skip
         check_arguments(num_classes, width)
         planes = [scaled((64 if imagenet else 16) << i, width) for i in range(len(counts))]
         return _Net(
             imagenet, depth not in (18, 34, 110), planes[0], planes, counts, num_classes, unit,
-            shortcut, share_first, v1,
+            shortcut, share_first, v1, stem_norm=stem_norm,
         )  # fmt: skip
 
     return make

@@ -39,14 +39,17 @@ def scale(net: Any, num_classes: int, width: float) -> Any:
 class _Option(nn.Module):
     """Section 3.3, option A: an identity with zero entries for the increased dimensions."""
 
-    def __init__(self, planes: int, stride: int) -> None:
+    def __init__(self, planes: int, stride: int, middle: bool) -> None:
         super().__init__()
-        self.planes, self.stride = planes, stride
+        self.planes, self.stride, self.middle = planes, stride, middle
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         taken = nn.functional.avg_pool2d(x, 1, self.stride)
         zeros = taken.new_zeros(x.shape[0], self.planes - x.shape[1], *taken.shape[2:])
-        return torch.cat([taken, zeros], 1)
+        if not self.middle:
+            return torch.cat([taken, zeros], 1)
+        front = zeros.shape[1] // 2
+        return torch.cat([zeros[:, :front], taken, zeros[:, front:]], 1)
 
 
 def _change_shortcuts(net: Any, option: str) -> None:
@@ -55,8 +58,8 @@ def _change_shortcuts(net: Any, option: str) -> None:
             convolutions = [m for m in block.children() if isinstance(m, nn.Conv2d)]
             inputs, outputs = convolutions[0].in_channels, convolutions[-1].out_channels
             stride = max(c.stride[0] for c in convolutions)
-            if option == "A" and block.downsample is not None:
-                block.downsample = _Option(outputs, stride)
+            if option in ("A", "A-middle") and block.downsample is not None:
+                block.downsample = _Option(outputs, stride, option == "A-middle")
             if option == "C" and block.downsample is None:
                 projection = nn.Conv2d(inputs, outputs, 1, bias=False)
                 block.downsample = nn.Sequential(projection, nn.BatchNorm2d(outputs))
@@ -64,9 +67,12 @@ def _change_shortcuts(net: Any, option: str) -> None:
 
 def _resnet(variant: str):
     def make(
-        num_classes: int = 1000, width: float = 1.0, shortcut: str = "B", v1: bool = False
-    ) -> nn.Module:
+        num_classes: int = 1000, width: float = 1.0, shortcut: str = "B", v1: bool = False,
+        ceil_pool: bool = False,
+    ) -> nn.Module:  # fmt: skip
         net = of_torchvision(variant, num_classes, width)
+        if ceil_pool:
+            net.maxpool = nn.MaxPool2d(3, 2, ceil_mode=True)
         _change_shortcuts(net, shortcut)
         for block in net.modules() if v1 else ():
             if hasattr(block, "conv3"):

@@ -14,7 +14,7 @@ from pycnn.models.width import check_arguments, scaled
 class _Unit(nn.Module):
     def __init__(self, before: int, after: int, plain: bool, option: str) -> None:
         super().__init__()
-        self.plain = plain
+        self.plain, self.middle = plain, option == "A-middle"
         self.step = 1 if before == after else 2  # maps are halved where filters double
         self.conv1 = nn.Conv2d(before, after, 3, self.step, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(after)
@@ -31,7 +31,9 @@ class _Unit(nn.Module):
         if hasattr(self, "downsample"):
             return F.relu(y + self.downsample(x))
         if self.step == 2:
-            x = F.pad(F.max_pool2d(x, 1, 2), (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
+            behind = y.shape[1] - x.shape[1]
+            front = behind // 2 if self.middle else 0
+            x = F.pad(F.max_pool2d(x, 1, 2), (0, 0, 0, 0, front, behind - front))
         return F.relu(y + x)
 
 

@@ -1,4 +1,4 @@
-"""torchvision's ShuffleNetV2 class, at any width."""
+"""torchvision's ShuffleNetV2 class, at any width, and with pytorchcv's pool."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pycnn.references.torchvision_import import torchvision_models
 
 
 def _shufflenet(*widths: int):
-    def make(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
+    def make(num_classes: int = 1000, width: float = 1.0, ceil_pool: bool = False) -> nn.Module:
         check_arguments(num_classes, width)
         net: nn.Module = torchvision_models().ShuffleNetV2(
             [4, 8, 4], [scaled(c, width) for c in widths], num_classes
         )
+        if ceil_pool:
+            net.maxpool = nn.MaxPool2d(3, 2, ceil_mode=True)
         return net
 
     return make

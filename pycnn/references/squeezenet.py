@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from pycnn.models.width import check_arguments, scaled
@@ -9,10 +11,16 @@ from pycnn.references.torchvision_import import torchvision_models
 
 
 def _squeezenet(variant: str):
-    def make(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
+    def make(num_classes: int = 1000, width: float = 1.0, caffe: bool = False) -> nn.Module:
+        net = of_width(num_classes, width)
+        if caffe:  # "pad: 1" of conv10 in the published net file
+            net.classifier[1].padding = (1, 1)
+        return net
+
+    def of_width(num_classes: int, width: float) -> Any:
         check_arguments(num_classes, width)
         models = torchvision_models()
-        net: nn.Module = getattr(models, variant)(num_classes=num_classes)
+        net = getattr(models, variant)(num_classes=num_classes)
         if width == 1:
             return net
         fire = models.squeezenet.Fire

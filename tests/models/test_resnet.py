@@ -62,5 +62,5 @@ def test_a_zero_padded_shortcut_is_an_identity():
 
 
 def test_an_unknown_shortcut_is_named():
-    with pytest.raises(ValueError, match="shortcut must be one of A, B, C, got 'D'"):
+    with pytest.raises(ValueError, match="shortcut must be one of A, A-middle, B, C, got .D."):
         get_model("resnet18", shortcut="D")
