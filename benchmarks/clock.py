@@ -25,13 +25,13 @@ class HostClock:
     def __init__(self, spin: float = SPIN, now: Callable[[], float] = time.perf_counter) -> None:
         self.spin, self.now = spin, now
 
-    def settle(self, call: Callable[[], Any]) -> None:
+    def settle(self, call: Callable[[], Any] | None) -> None:
         """Let other threads come to rest, and those of `call` awake."""
         if not self.spin:
             return
         time.sleep(self.spin)
         awake = self.now() + WAKE
-        while self.now() < awake:
+        while call is not None and self.now() < awake:
             call()
 
     def turn(

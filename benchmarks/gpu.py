@@ -73,7 +73,7 @@ class DeviceClock:
     def finish(self) -> None:
         self.cupy.cuda.runtime.deviceSynchronize()
 
-    def settle(self, call: Callable[[], Any]) -> None:
+    def settle(self, call: Callable[[], Any] | None) -> None:
         """A GPU's kernels have no threads to wake."""
 
     def turn(

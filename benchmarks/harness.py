@@ -8,8 +8,8 @@ What a turn does, the same for every contender:
 3. The outputs of the turn before are filled with NaN and released, so that the memory which the
    calls allocate holds poison. Every contender allocates its outputs itself, inside the call.
 4. The clock makes one call that is not timed, then the timed ones, each on a buffer of its own; on
-   the CPU a pause and a millisecond of other calls have come before 2. Right after each, outside
-   the timed span, some elements of the output are copied.
+   the CPU a pause has come before 2 and, if calls are short, a millisecond of them. Right after
+   each, outside the timed span, some elements of the output are copied.
 5. Every output is compared with the float64 truth of its inputs (once in full; after that by a sum
    over its bits, and in full again where that differs), the copied elements with the output, the
    buffers with what was written into them. What fails raises Caught and says how.
@@ -49,8 +49,9 @@ class Caught(RuntimeError):
 class Clock(Protocol):
     """Times calls: HostClock, or a GPU's."""
 
-    def settle(self, call: Call) -> None:
-        """Before a turn, with a call to make as often as it takes."""
+    def settle(self, call: Call | None) -> None:
+        """Before a turn, with a call to make as often as it takes; None: the call that is not timed
+        takes long enough."""
 
     def turn(
         self, calls: Sequence[Call], look: Callable[[Any], Any]
@@ -75,7 +76,7 @@ class Pool:
 
     def __init__(self, problem: Problem, device: str = "cpu") -> None:
         self.problem, self.device = problem, device
-        small = problem.bytes <= _SMALL
+        self.small = small = problem.bytes <= _SMALL
         self.calls = 4 if small else 2  # of a turn: one that is not timed, and the timed ones
         self.sets = 3 if small else 2
         self._values: dict[int, tuple[Array, ...]] = {}
@@ -169,7 +170,7 @@ class Contender:
             pool.load(buffers, index)
             if index not in self._written:
                 self._written[index] = p.digest(buffers)
-        self.clock.settle(self._once)
+        self.clock.settle(self._once if pool.small else None)
         calls = [self.bind(*given) for given in self.given]
         p.poison(self._spare)
         self._spare.clear()
