@@ -171,7 +171,7 @@ def resnet110_stochastic_depth(
         scaling: by survival probabilities at "test" time, as the paper, or inverse in "train"ing.
         mode: one draw per "batch", as the paper, or per sample ("row").
         bias: whether convolutions have biases, as the authors' code.
-        shortcut: "average" as the authors' code, or "A", "B", "C" of resnet_cifar.py.
+        shortcut: "average" as the authors' code, or "A", "A-middle", "B", "C" of resnet_cifar.py.
 
     Raises:
         ValueError: `num_classes` below 1, `width` not positive, `death_rate` outside [0, 1], or a

@@ -60,7 +60,8 @@ class _Block(nn.Module):
             zeros = identity.new_zeros(
                 len(x), self.conv2.out_channels - x.shape[1], *identity.shape[2:]
             )
-            identity = torch.cat([identity, zeros], 1)
+            front = zeros.shape[1] // 2 if self.option == "A-middle" else 0
+            identity = torch.cat([zeros[:, :front], identity, zeros[:, front:]], 1)
         dead = self.gate.held is not None and not np.any(self.gate.held)
         if dead:  # the paper does not compute it, and its statistics do not move
             return F.relu(identity)

@@ -29,6 +29,7 @@ FORMS = [
     ("resnet50", 0.125, {"ceil_pool": True, "v1": True}, (48, 41)),
     ("resnet18", 0.125, {"shortcut": "A-middle"}, (48, 41)),
     ("resnet20", 0.5, {"shortcut": "A-middle"}, (16, 21)),
+    ("resnet110_stochastic_depth", 0.5, {"shortcut": "A-middle"}, (8, 9)),
     ("preact_resnet18", 0.125, {"stem_norm": True}, (48, 41)),
     ("preact_resnet164", 0.5, {"stem_norm": True}, (8, 9)),
 ]
