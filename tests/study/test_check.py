@@ -23,14 +23,6 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """Compiled once for the tests of a process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYCNN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def direct(folder, *faults):
     """The page's function, imported."""
     path = write(folder, "direct.py", *faults)
