@@ -305,6 +305,7 @@ def test_the_time_beside_pycnn_and_pytorch(tmp_path, monkeypatch):
         return {name: measure.Times(*[2.0 + i] * 4) for i, name in enumerate(functions)}
 
     monkeypatch.setattr(measure, "interleaved", interleaved)
+    monkeypatch.setattr(measure, "wait_until_idle", lambda patience: 0.5)
     layers = side_by_side.layers_of("conv2d_fprop")[:2]
     monkeypatch.setattr(side_by_side, "layers_of", lambda *arguments: layers)
     kernel = direct(tmp_path)
@@ -312,6 +313,7 @@ def test_the_time_beside_pycnn_and_pytorch(tmp_path, monkeypatch):
     first, *rest = report.times
     assert first["layer"] == layers[0].layer and first["error"] < 1e-5
     assert first["own"] == 2.0 and first["ours"] == 3.0 and first["torch"] == 4.0
+    assert first["others_busy"] == 0.5
     assert first["kernel"].split("/")[0] in ("native", "reference")
     assert "would take too long" in rest[-1]["note"], "2 s for the cheapest layer"
     assert [name.split("/")[0] for name in asked[0]][0] == "yours"
