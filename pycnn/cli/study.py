@@ -77,7 +77,7 @@ def ladder(
             _time(row.seconds["p50"] if row.seconds else None),
             _number(found.times_faster(row, naive), "{:,.2f}"),
             _number(found.times_faster(row, torch), "{:.3f}"),
-            f"{row.note} ({row.layer})" if row.note and row.layer != found.layer else row.note,
+            f"{row.note} ({row.layer})" if row.layer not in ('', found.layer) else row.note,
         )  # fmt: skip
     console.print(table)
     warn_if_busy([row.others_busy for row in found.rows])
