@@ -10,6 +10,7 @@ from rich.table import Table
 
 from . import study_check
 from .common import batch_option, make_console, provider_option
+from .study_check import warn_if_busy
 
 
 @click.group()
@@ -76,9 +77,10 @@ def ladder(
             _time(row.seconds["p50"] if row.seconds else None),
             _number(found.times_faster(row, naive), "{:,.2f}"),
             _number(found.times_faster(row, torch), "{:.3f}"),
-            f"{row.note} ({row.layer})" if row.note and row.layer != found.layer else row.note,
+            f"{row.note} ({row.layer})" if row.layer not in ('', found.layer) else row.note,
         )  # fmt: skip
     console.print(table)
+    warn_if_busy([row.others_busy for row in found.rows])
     if picture is not None:
         ladders.plot(found, picture)
         click.echo(f"picture: {picture}")

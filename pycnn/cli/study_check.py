@@ -93,6 +93,15 @@ def print_cases(console: Console, report: CheckReport) -> None:
     console.print(table)
 
 
+def warn_if_busy(shares: list[float]) -> None:
+    """Says so if others used the machine while it was timed."""
+    from ..study.side_by_side import BUSY
+
+    most = max(shares, default=0.0)
+    if most > BUSY:
+        click.echo(f"others kept up to {most:.1f} cores busy: the times are too long")
+
+
 def print_times(console: Console, report: CheckReport) -> None:
     """A row per layer: least times, and pycnn's and PyTorch's over the user's."""
     table = Table(
@@ -116,3 +125,4 @@ def print_times(console: Console, report: CheckReport) -> None:
             ratio(t["ours"], t["own"]), ratio(t["torch"], t["own"]), t["note"],
         )  # fmt: skip
     console.print(table)
+    warn_if_busy([t.get("others_busy", 0.0) for t in report.times])

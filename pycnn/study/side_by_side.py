@@ -22,6 +22,8 @@ from .problems import Problem
 ONE_CALL = 2.0  # seconds from which on one call is all that is timed
 _OWN_CALL = 0.1  # seconds that a user's kernel may need of a layer: it is called some 20 times
 _CHEAP = {"cpu": 8e7, "cuda": 3e10}  # the cost of the layer that stands for the others
+_PATIENCE = 5.0  # seconds that a timing waits for an idle machine
+BUSY = 0.15  # cores in use by others from which on a timing says so
 _LAYOUTS = ("contiguous", "channels-last")  # PyTorch's, the faster of which counts
 
 
@@ -49,6 +51,7 @@ class Measured:
     allowed: float = 0.0
     seconds: dict[str, float] | None = None
     note: str = ""
+    others_busy: float = 0.0  # cores that others used when the timing began
 
     @property
     def least(self) -> float | None:
@@ -243,6 +246,7 @@ def measure(bench: Bench, chosen: Sequence[Rung], seconds: float) -> list[Measur
     """Each rung on the layer, in their order, then PyTorch in each layout: checked, then timed in
     turn, `seconds` each. What refuses, raises or is wrong is not timed; `note` says so."""
     from ..benchmarks.clock import interleaved
+    from ..benchmarks.measure import Idle
 
     found, calls = [], {}
     for rung in chosen:
@@ -265,6 +269,7 @@ def measure(bench: Bench, chosen: Sequence[Rung], seconds: float) -> list[Measur
             calls[rung.name] = bench.call(rung)
     with _same_threads():
         others = bench.torch_calls()
+        busy = Idle(_PATIENCE).wait()
         times = interleaved(calls | others, seconds)
     by_name = {row.name: row for row in found}
     for name in others:
@@ -272,6 +277,7 @@ def measure(bench: Bench, chosen: Sequence[Rung], seconds: float) -> list[Measur
         found.append(by_name[name])
     for name, taken in times.items():
         by_name[name].seconds = dict(zip(("least", "p20", "p50", "p80"), taken))
+        by_name[name].others_busy = busy
     return found
 
 
@@ -329,7 +335,7 @@ def time_own(
                 "layer": problem.layer, "geometry": str(problem.geometry), "error": mine.error,
                 "own": mine.least, "ours": named[ours.name].least, "kernel": ours.name,
                 "torch": min((t for t in torch_times if t is not None), default=None),
-                "note": mine.note,
+                "note": mine.note, "others_busy": mine.others_busy,
             }
         )  # fmt: skip
         if mine.least is not None:

@@ -32,11 +32,10 @@ def _parameter(command: str):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, cache):
     for name in sources():
         write(tmp_path, name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path
 
 

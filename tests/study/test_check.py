@@ -23,14 +23,6 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """Compiled once for the tests of a process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYCNN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def direct(folder, *faults):
     """The page's function, imported."""
     path = write(folder, "direct.py", *faults)
@@ -313,6 +305,7 @@ def test_the_time_beside_pycnn_and_pytorch(tmp_path, monkeypatch):
         return {name: measure.Times(*[2.0 + i] * 4) for i, name in enumerate(functions)}
 
     monkeypatch.setattr(clock, "interleaved", interleaved)
+    monkeypatch.setattr(measure.Idle, "wait", lambda self: 0.5)
     layers = side_by_side.layers_of("conv2d_fprop")[:2]
     monkeypatch.setattr(side_by_side, "layers_of", lambda *arguments: layers)
     kernel = direct(tmp_path)
@@ -320,6 +313,7 @@ def test_the_time_beside_pycnn_and_pytorch(tmp_path, monkeypatch):
     first, *rest = report.times
     assert first["layer"] == layers[0].layer and first["error"] < 1e-5
     assert first["own"] == 2.0 and first["ours"] == 3.0 and first["torch"] == 4.0
+    assert first["others_busy"] == 0.5
     assert first["kernel"].split("/")[0] in ("native", "reference")
     assert "would take too long" in rest[-1]["note"], "2 s for the cheapest layer"
     assert [name.split("/")[0] for name in asked[0]][0] == "yours"

@@ -37,6 +37,7 @@ def clock(monkeypatch):
         return times
 
     monkeypatch.setattr(clocks, "interleaved", interleaved)
+    monkeypatch.setattr(measure.Idle, "wait", lambda self: 0.5)
 
 
 def test_rungs_from_slow_to_fast(clock, tmp_path):
@@ -139,6 +140,7 @@ def test_the_command(clock, tmp_path):
     done = run("softmax_fprop", "--provider", "reference", "--device", "cpu", "--plot", picture)
     assert done.exit_code == 0, done.output
     assert "softmax_fprop on" in done.output and "reference/direct" in done.output
+    assert "others kept up to 0.5 cores busy" in done.output
     assert picture.read_bytes().startswith(b"\x89PNG")
     for arguments, words in (
         (("conv3d",), "primitive: got 'conv3d'"),
