@@ -30,6 +30,7 @@ PROBLEMS = [
       for d in ("forward", "backward")],
     *[Key(s, "7x2048", d, 1) for s in ("batch norm", "batch norm + relu", "batch norm + add + relu")
       for d in ("forward", "backward")],
+    Key("batch norm + add + relu", "7x2048", "backward", 2, "bfloat16"),
     Key("concat", "dn121.block3", "forward", 1),
     Key("add + relu", "xcep.add", "forward", 1),
 ]  # fmt: skip
