@@ -75,7 +75,7 @@ class Options:
         elif threads is None:
             cores = measure.cores()
             threads = (cores,) if self.suite == "smoke" else tuple(dict.fromkeys((1, cores)))
-        chosen = self.providers or (("triton", "cuda") if device == "cuda" else ("native",))
+        chosen = self.providers or _usual_providers(device)
         _accept("providers", chosen, dispatch.PROVIDERS)
         if self.providers is not None:
             for name in chosen:
@@ -118,6 +118,14 @@ class Options:
             return found
         primitives = {primitive for primitive, _ in suites.kernels()[self.what]}
         return [key for key in found if suites.make(key).primitive in primitives]
+
+
+def _usual_providers(device: str) -> tuple[str, ...]:
+    """Those whose speed is the point: native on the CPU, on a GPU what has kernels for it."""
+    if device == "cpu":
+        return ("native",)
+    usable = {e.provider for e in dispatch.entries() if "cuda" in e.devices}
+    return tuple(name for name in ("triton", "cuda") if name in usable) or ("reference",)
 
 
 def _accept(name: str, given: tuple[str, ...], accepted: tuple[str, ...]) -> None:

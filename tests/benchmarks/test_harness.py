@@ -41,10 +41,10 @@ def test_a_liar_that_begins_to_lie_once_it_is_timed_is_caught():
 
     def bind(a, b):
         calls.append(1)
-        return (made_up.honest if len(calls) < 30 else lies)(a, b)
+        return (made_up.honest if len(calls) < 12 else lies)(a, b)
 
     with pytest.raises(harness.Caught, match="kept from an earlier call"):
-        harness.compare([contender(bind)], 0.5)
+        harness.compare([contender(bind)], 0.0)
 
 
 def test_work_that_is_done_by_the_time_its_output_is_compared_is_caught():
