@@ -19,7 +19,10 @@ from .. import functional as F
 from ..study import layers
 from .problem import Bind, Call, Key, Problem, relative_error
 
-LOOSE = 0.3  # of the sums over a channel, relative to the largest of them
+# How far the sums over a channel may be off, relative to the largest of them. They hold the elements
+# of uncertain sign, of normal numbers a share of 6e-6 in float32, 0.05 in float16, 0.4 in bfloat16;
+# their gradients have either sign and largely cancel.
+LOOSE = {"float64": 0.05, "float32": 0.05, "float16": 0.3, "bfloat16": 0.3}
 
 # suite: (activation, whether something is added before it)
 KINDS = {
@@ -93,7 +96,7 @@ def _error(
     *truths, before = truths
     unit = dtypes.UNIT_ROUNDOFF[dtypes.as_dtype(dtype)]
     certain = np.abs(before) > 128 * unit
-    far = [relative_error(o, t) > LOOSE for o, t in zip(outputs[images:], truths[images:])]
+    far = [relative_error(o, t) > LOOSE[dtype] for o, t in zip(outputs[images:], truths[images:])]
     if any(far):
         return math.inf
     return max(

@@ -291,16 +291,18 @@ def empty_for(arrays: Iterable[Array], shape: Sequence[int], dtype: np.dtype) ->
     """An uninitialised output of a convolution, pooling or norm: channels-last iff an operand
     is."""
     given = [a for a in arrays if a is not None]
-    last = len(shape) == 4 and any_channels_last([describe(a) for a in given])
-    return empty(shape, dtype, channels_last if last else contiguous_format, device_of(given[0]))
+    kept = format_for([describe(a) for a in given], shape)
+    return empty(shape, dtype, kept, device_of(given[0]))
 
 
-def any_channels_last(operands: Iterable[Operand]) -> bool:
-    """Whether an operand of four dimensions is channels-last: then so is what is made of it."""
-    for operand in operands:
-        if operand.memory_format == channels_last:
-            return True
-    return False
+def format_for(operands: Iterable[Operand], shape: Sequence[int]) -> str:
+    """The memory format of an output of this shape: of four dimensions, channels-last iff an
+    operand is."""
+    if len(shape) == 4:
+        for operand in operands:
+            if operand.memory_format == channels_last:
+                return channels_last
+    return contiguous_format
 
 
 def with_format(a: Array, wanted: str) -> Array:

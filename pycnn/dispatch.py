@@ -296,9 +296,8 @@ def run(
     device = "cpu" if isinstance(inputs[0], np.ndarray) else array.device_of(inputs[0])
     if out is None:
         assert out_shape is not None
-        last = len(out_shape) == 4 and array.any_channels_last(operands)
-        keep = array.channels_last if last else array.contiguous_format
-        out = array.empty(out_shape, inputs[0].dtype, keep, device)
+        kept = array.format_for(operands, out_shape)
+        out = array.empty(out_shape, inputs[0].dtype, kept, device)
     described = None if epilogue is None else epilogue.describe()
     entry = select(primitive, geometry, operands, described, device, _asked.get())
     recorder = _trace.get()

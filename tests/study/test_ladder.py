@@ -110,7 +110,9 @@ def test_pytorchs_call_computes_the_primitive(primitive):
     for call in calls.values():
         got = call()
         assert isinstance(got, torch.Tensor)
-        np.testing.assert_allclose(got.double().numpy(), bench.truth[0], rtol=1e-4, atol=1e-4)
+        # float32 sums of up to 2304 products against float64's
+        error = np.abs(got.double().numpy() - bench.truth[0]).max()
+        assert error <= 1e-5 * np.abs(bench.truth[0]).max()
 
 
 def test_an_epilogue_or_uneven_padding_has_no_opponent():

@@ -210,8 +210,9 @@ def geometric_mean(ratios: Iterable[float]) -> float:
 
 
 def varying(rows: list[Row], keys: Iterable[str]) -> list[str]:
-    """Those of the keys that have more than one value in these rows."""
-    return [key for key in keys if len({row[key] for row in rows}) > 1]
+    """Those of the keys that have more than one value in these rows; None, of a file that does not
+    say, is none."""
+    return [key for key in keys if len({row[key] for row in rows} - {None}) > 1]
 
 
 def image_side(row: Row) -> int | None:

@@ -120,3 +120,9 @@ def test_small_numbers():
     assert results.image_side({**row, "geometry": "1x(64, 32)x56x56"}) == 56
     assert results.image_side({**row, "size": 224, "geometry": "1x1x2x2"}) == 224
     assert results.image_side(row) is None
+
+
+def test_what_a_file_does_not_say_does_not_vary():
+    rows = [{"cache": None, "dtype": "float32"}, {"cache": "warm", "dtype": "float64"}]
+    assert results.varying(rows, ("cache", "dtype")) == ["dtype"]
+    assert results.varying([*rows, {"cache": "cold", "dtype": "float32"}], ("cache",)) == ["cache"]
