@@ -287,12 +287,14 @@ def run(
     out_shape: tuple[int, ...] | None = None,
     geometry: Any = None,
     epilogue: Epilogue | None = None,
+    operands: tuple[Operand, ...] | None = None,
 ) -> Any:
     """Run `primitive` on raw arrays and return `out`, an array or a tuple of them.
 
     Without `out` it is allocated: `out_shape` in the first input's dtype, channels-last iff a 4-D
-    input is."""
-    operands = tuple([array.describe(a) for a in inputs if a is not None])
+    input is. `operands` describe the inputs that are not None, for callers that know them."""
+    if operands is None:
+        operands = tuple([array.describe(a) for a in inputs if a is not None])
     device = "cpu" if isinstance(inputs[0], np.ndarray) else array.device_of(inputs[0])
     if out is None:
         assert out_shape is not None

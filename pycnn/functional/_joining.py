@@ -9,7 +9,7 @@ from .. import array, dtypes
 from ..array import Array
 from ..autograd import Function
 from ..dispatch import run
-from ..geometry import ConcatGeometry
+from ..geometry import ConcatGeometry, concat_geometry
 from ..tensor import Tensor, check_dim, tensor_method
 from ._common import check_tensor
 from ._pointwise import cast
@@ -23,16 +23,15 @@ class Concat(Function):
     geometry: ConcatGeometry
 
     def forward(self, *inputs: Array) -> Array:
-        axis = self.geometry.axis
-        shape = list(inputs[0].shape)
-        shape[axis] = sum(self.geometry.sizes)
-        keep = array.contiguous_format
-        last = array.channels_last
-        if all([array.memory_format(x) == last for x in inputs]):
-            keep = last
-        out = array.empty(shape, inputs[0].dtype, keep, array.device_of(inputs[0]))
         array.xp(*inputs)
-        return run("concat", *inputs, out=out, geometry=self.geometry)
+        first, axis = inputs[0], self.geometry.axis
+        shape = list(first.shape)
+        shape[axis] = sum(self.geometry.sizes)
+        operands = tuple([array.describe(x) for x in inputs])
+        last = all([x.memory_format == array.channels_last for x in operands])
+        keep = array.channels_last if last else array.contiguous_format
+        out = array.empty(shape, first.dtype, keep, array.device_of(first))
+        return run("concat", *inputs, out=out, geometry=self.geometry, operands=operands)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         lead = (slice(None),) * self.geometry.axis
@@ -50,11 +49,9 @@ def _tensor_list(tensors: Any, op: str) -> list[Tensor]:
             f"{op}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
             f"{type(tensors).__name__}"
         )
-    for i, x in enumerate(tensors):
-        if not isinstance(x, Tensor):
-            raise TypeError(
-                f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}"
-            )
+    if not all([isinstance(x, Tensor) for x in tensors]):
+        i, x = next((i, x) for i, x in enumerate(tensors) if not isinstance(x, Tensor))
+        raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
     return list(tensors)
 
 
@@ -78,12 +75,16 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         arrays = [x._data for x in items]
         shape = arrays[0].shape
         axis = check_dim(dim, len(shape))
-    return Concat(geometry=ConcatGeometry(axis, tuple([a.shape[axis] for a in arrays])))(*items)
+    return Concat(geometry=concat_geometry(axis, tuple([a.shape[axis] for a in arrays])))(*items)
 
 
 def _common_axis(arrays: Sequence[Array], dim: int) -> int | None:
     """The axis along which the arrays can be joined; None if empty ones must be left out first."""
     shapes = [a.shape for a in arrays]
+    if len(shapes[0]) > 1:
+        axis = check_dim(dim, len(shapes[0]))
+        if len({(len(s), s[:axis], s[axis + 1 :]) for s in set(shapes)}) == 1:
+            return axis
     shape = next((s for s in shapes if s != (0,)), shapes[0])
     if () in shapes:
         at = shapes.index(())
@@ -249,7 +250,7 @@ class Split(Function):
 def split_copy(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """As split, but new tensors in one pass: dense parts for kernels that want them."""
     axis, sections = _split_sizes(input, split_size, dim)
-    return Split(geometry=ConcatGeometry(axis, sections))(input)
+    return Split(geometry=concat_geometry(axis, sections))(input)
 
 
 @tensor_method

@@ -19,6 +19,7 @@ from .other import (
     ReduceGeometry,
     SoftmaxGeometry,
     batch_norm_geometry,
+    concat_geometry,
     cross_entropy_geometry,
     dropout_geometry,
     elementwise_geometry,

@@ -119,6 +119,7 @@ def batch_norm_geometry(x_shape: tuple[int, ...], relu: bool = False) -> BatchNo
 elementwise_geometry = lru_cache(maxsize=4096)(ElementwiseGeometry)
 reduce_geometry = lru_cache(maxsize=4096)(ReduceGeometry)
 gemm_geometry = lru_cache(maxsize=4096)(GemmGeometry)
+concat_geometry = lru_cache(maxsize=4096)(ConcatGeometry)
 dropout_geometry = lru_cache(maxsize=4096)(DropoutGeometry)
 softmax_geometry = lru_cache(maxsize=4096)(SoftmaxGeometry)
 cross_entropy_geometry = lru_cache(maxsize=4096)(CrossEntropyGeometry)
