@@ -19,9 +19,9 @@ from .. import functional as F
 from ..study import layers
 from .problem import Bind, Call, Key, Problem, relative_error
 
-# How far the sums over a channel may be off, relative to the largest of them. They hold the elements
-# of uncertain sign, of normal numbers a share of 6e-6 in float32, 0.05 in float16, 0.4 in bfloat16;
-# their gradients have either sign and largely cancel.
+# How far the sums over a channel may be off, relative to the largest of them. They hold the
+# elements of uncertain sign, of normal numbers a share of 6e-6 in float32, 0.05 in float16, 0.4 in
+# bfloat16; their gradients have either sign and largely cancel.
 LOOSE = {"float64": 0.05, "float32": 0.05, "float16": 0.3, "bfloat16": 0.3}
 
 # suite: (activation, whether something is added before it)
