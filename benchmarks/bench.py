@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -279,5 +278,5 @@ class Run:
         )
         found = rows.measure(suites.make(key), options.asked(), setting)
         self.session.found_roof(roof_name, self._roof(roof_name).record())  # if it was corrected
-        gc.collect()
+        measure.give_back_freed_memory()
         return found

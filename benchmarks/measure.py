@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import datetime
+import gc
 import hashlib
 import os
 import platform
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .. import array
 
 _BUSY = 0.15  # the share of one core's time that others may use on a machine called idle
 
@@ -43,6 +46,17 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError):
         return False
     return bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, -1) and mallopt(top_pad, 1 << 28))
+
+
+def give_back_freed_memory() -> None:
+    """Return to the system what this process has freed. After keep_freed_memory nothing else does,
+    and holes that one problem leaves are of no use to the next, which is of other sizes."""
+    gc.collect()
+    array.empty_cache()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):
+        return  # a C library that has no such thing
 
 
 def _busy_seconds() -> float:

@@ -68,15 +68,15 @@ class BatchNorm(Function):
     ) -> Array:
         g = self.geometry
         image = as_image(x)
+        invstd, *sums = channels(x, g.C, 3 if self.training else 1)
         if self.training:
-            mean, m2 = run("batch_norm_stats", image, out=channels(x, g.C, 2), geometry=g)
+            mean, m2 = run("batch_norm_stats", image, out=tuple(sums), geometry=g)
             count = max(g.N * g.size, 1)
             if running_mean is not None and running_var is not None and x.size:
                 self._update(running_mean, mean, 1.0)
                 self._update(running_var, m2, count - 1.0)
         else:
             mean, m2, count = running_mean, running_var, 1
-        (invstd,) = channels(x, g.C, 1)
         to_invstd = elementwise_geometry("invstd", (float(count), self.eps))
         run("elementwise", m2, out=invstd, geometry=to_invstd)
         epilogue = None

@@ -52,9 +52,11 @@ class MaxPool2d(Function):
 
     def forward(self, x: Array) -> Any:
         g = self.geometry
-        y = array.empty_for((x,), g.y_shape, x.dtype)
-        offsets = array.empty_for((x,), g.y_shape, dtypes.as_dtype(g.offset_dtype))
-        run("max_pool2d_fprop", x, out=(y, offsets), geometry=g)
+        operands, device = (array.describe(x),), array.device_of(x)
+        kept = array.format_for(operands, g.y_shape)
+        y = array.empty(g.y_shape, x.dtype, kept, device)
+        offsets = array.empty(g.y_shape, dtypes.as_dtype(g.offset_dtype), kept, device)
+        run("max_pool2d_fprop", x, out=(y, offsets), geometry=g, operands=operands)
         if self.recording:
             self.memory_format = array.memory_format(x)
             self.retain(offsets)

@@ -24,12 +24,20 @@ def hurried(monkeypatch):
     monkeypatch.setattr(bench, "HostClock", lambda: HostClock(0))
 
 
+@pytest.fixture(autouse=True)
+def given_back(monkeypatch):
+    """A list with an entry for each time that freed memory was given back."""
+    times = []
+    monkeypatch.setattr(measure, "give_back_freed_memory", lambda: times.append(1))
+    return times
+
+
 def run(*arguments):
     arguments = [str(a) for a in arguments]
     return CliRunner().invoke(main, ["bench", *arguments, "--patience", "0", "--seconds", "0"])
 
 
-def test_a_run_writes_a_file_and_says_what_it_found(tmp_path):
+def test_a_run_writes_a_file_and_says_what_it_found(tmp_path, given_back):
     out = tmp_path / "ops.json"
     result = run("ops", "--only", "xcep.add,rn50.global", "--batches", "1,2", "--threads", "1",
                  "--out", out)  # fmt: skip
@@ -43,6 +51,7 @@ def test_a_run_writes_a_file_and_says_what_it_found(tmp_path):
         ("rn50.global", "forward", 2, 1), ("rn50.global", "backward", 2, 1),
         ("xcep.add", "forward", 1, 1), ("xcep.add", "forward", 2, 1),
     ]  # fmt: skip
+    assert len(given_back) == len(rows)  # after each problem
     assert "pooling rn50.global backward" in result.output
     assert "add + relu forward native" in result.output
     assert "geometric mean" in result.output and f"written to {out}" in result.output

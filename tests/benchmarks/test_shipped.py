@@ -41,6 +41,33 @@ def test_freed_memory_is_faulted_in_again_unless_malloc_is_told_to_keep_it(keep)
     assert found < 10 if keep else found > 1000, found
 
 
+# megabytes that this process holds: after every second of many blocks was freed, and given back
+HELD = """
+import os, torch
+from pycnn.benchmarks import measure
+assert measure.keep_freed_memory()
+def held():
+    pages = int(open("/proc/self/statm").read().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+blocks = [torch.ones(1 << 21) for _ in range(40)]
+full = held()
+del blocks[::2]
+freed = held()
+measure.give_back_freed_memory()
+print(full - freed, full - held())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc can be told")
+def test_memory_kept_by_one_problem_is_given_back_before_the_next():
+    done = subprocess.run(
+        [sys.executable, "-c", HELD], capture_output=True, text=True, check=True,
+        env=measure.environment(),
+    )  # fmt: skip
+    kept, given_back = map(float, done.stdout.split())
+    assert kept < 20 and given_back > 120, done.stdout  # 20 blocks of 8.4 MB were freed
+
+
 def test_the_other_process_answers_and_ends():
     process = shipped.Shipped()
     try:
