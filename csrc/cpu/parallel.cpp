@@ -7,16 +7,21 @@
 #include <chrono>
 #include <condition_variable>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
+#include "cpu/cores.h"
 #include "cpu/threads.h"
 
 namespace pycnn {
 namespace {
 
-std::atomic<double> least_share{4000};  // nanoseconds of work that are worth waking a thread for
+std::atomic<double> least_share{4000};  // nanoseconds of work that are worth a further thread
+constexpr double kAsleep = 6;  // times that: the least work for which sleeping threads are woken
 constexpr auto kSpin = std::chrono::microseconds(1000);  // how long an idle thread looks for work
 
 void relax() {
@@ -34,8 +39,13 @@ void relax() {
 // The tasks are dealt out in order, to each thread a stretch of its own, the same one in every job:
 // what a thread wrote is in its core's cache when the next job reads it. A thread that has done its
 // own takes from the others' stretches.
+//
+// A kernel that saves cores wakes a thread on that of the caller, where it waits for milliseconds.
+// So sleeping workers are kept off the caller's core before they are woken.
 class Pool {
   public:
+    Pool() { std::fill(std::begin(off_), std::end(off_), -1); }
+
     // False if another caller holds the pool.
     bool run(int64_t tasks, int helpers, TaskFunction body) {
         std::unique_lock<std::mutex> held(caller_, std::try_to_lock);
@@ -47,6 +57,7 @@ class Pool {
         state_.fetch_and(~kClosed);
         epoch_.fetch_add(1);
         if (sleepers_.load() > 0) {
+            keep_off_core(current_core(), helpers);
             std::lock_guard<std::mutex> lock(sleep_);
             wake_.notify_all();
         }
@@ -62,20 +73,35 @@ class Pool {
         return true;
     }
 
+    // Whether there is no thread that would notice work by itself.
+    bool asleep() const { return sleepers_.load() >= workers_.load(); }
+
   private:
     static constexpr unsigned kClosed = 1u << 31;  // the other bits count the workers inside
 
     void start_workers(int wanted) {
-        for (; workers_ < wanted; ++workers_) {
+        while (workers_.load() < wanted) {
+            const int me = workers_.load() + 1;
             try {
-                std::thread(&Pool::serve, this, workers_ + 1).detach();
+                std::thread(&Pool::serve, this, me).detach();
             } catch (const std::system_error&) {
                 return;  // the caller and the workers there are do it all
             }
+            workers_.store(me);
         }
     }
 
+    void keep_off_core(int core, int helpers) {
+        std::vector<int> moved;
+        for (int i = 1; i <= helpers; ++i) {
+            const int thread = system_threads_[i].load(std::memory_order_relaxed);
+            if (thread != 0 && std::exchange(off_[i], core) != core) moved.push_back(thread);
+        }
+        if (!moved.empty()) keep_off(moved, core);
+    }
+
     void serve(int me) {
+        system_threads_[me].store(current_thread(), std::memory_order_relaxed);
         unsigned seen = epoch_.load() - 1;
         for (;;) {
             wait_for_change(seen);
@@ -148,7 +174,10 @@ class Pool {
     std::atomic<int> sleepers_{0};
     std::mutex sleep_;
     std::condition_variable wake_;
-    int workers_ = 0;
+    std::atomic<int> workers_{0};
+    // By worker: its number in the system, 0 before it runs; the core that it is kept off.
+    std::atomic<int> system_threads_[kMaxThreads] = {};
+    int off_[kMaxThreads];
 };
 
 // Never destroyed: its workers run until the process ends. A child of fork() has none of them, and
@@ -178,7 +207,8 @@ void set_least_share(double nanoseconds) { least_share.store(std::max(nanosecond
 
 void parallel_for(int64_t tasks, double cost, TaskFunction body) {
     if (tasks <= 0) return;
-    const double worth = cost * static_cast<double>(tasks) / least_share.load();
+    double worth = cost * static_cast<double>(tasks) / least_share.load();
+    if (worth < kAsleep && pool().asleep()) worth = 1;
     const int64_t threads = std::min<int64_t>(
         {num_threads(), tasks, worth < 1024 ? static_cast<int64_t>(worth) : 1024});
     if (threads > 1 && !inside_a_task) {

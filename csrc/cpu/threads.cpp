@@ -2,16 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstdlib>
 #include <string>
-#include <thread>
 
 #include "common/checks.h"
-
-#ifdef __linux__
-#include <sched.h>
-#endif
+#include "cpu/cores.h"
 
 namespace pycnn {
 
@@ -20,25 +15,6 @@ namespace {
 std::atomic<int> chosen{0};  // 0: not chosen yet
 
 std::string accepted_counts() { return "an integer from 1 to " + std::to_string(kMaxThreads); }
-
-// The cores this process may run on: a container or taskset often grants fewer than exist.
-int64_t available_cores() {
-#ifdef __linux__
-    // The kernel refuses a mask shorter than its own, so grow ours until it fits.
-    for (int bits = 1024; bits <= 1 << 20; bits *= 2) {
-        cpu_set_t* set = CPU_ALLOC(bits);
-        if (set == nullptr) break;
-        const size_t bytes = CPU_ALLOC_SIZE(bits);
-        const bool fits = sched_getaffinity(0, bytes, set) == 0;
-        const int count = fits ? CPU_COUNT_S(bytes, set) : 0;
-        const bool too_short = !fits && errno == EINVAL;
-        CPU_FREE(set);
-        if (count > 0) return count;
-        if (!too_short) break;
-    }
-#endif
-    return std::max(1u, std::thread::hardware_concurrency());
-}
 
 int64_t default_threads() {
     const char* text = std::getenv("PYCNN_NUM_THREADS");

@@ -12,7 +12,7 @@ import pytest
 import pycnn
 from pycnn import array, dispatch
 from pycnn.config import native_status
-from pycnn.geometry import conv2d_geometry
+from pycnn.geometry import concat_geometry, conv2d_geometry
 
 native, why_none = native_status()
 pytestmark = pytest.mark.skipif(native is None, reason=f"no C++ extension: {why_none}")
@@ -127,6 +127,61 @@ def test_native_releases_the_interpreter_lock():
         done.set()
         thread.join()
     assert during > 1000
+
+
+# cores each thread may use, before and after threads that had fallen asleep were woken
+CORES = """
+import os, sys, time, numpy as np
+from tests.build import test_parallel as t
+if len(sys.argv) > 1:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+t.native.set_num_threads(2); t.native.set_least_share(0)
+x, w = t.problem(1)
+mine, started = os.sched_getaffinity(0), set(os.listdir("/proc/self/task"))
+expected = t.convolved(x, w)
+workers = set(os.listdir("/proc/self/task")) - started
+assert len(workers) == 1, workers
+for _ in range(20):
+    time.sleep(0.01)
+    assert np.array_equal(t.convolved(x, w), expected)
+    assert os.sched_getaffinity(0) == mine
+print(len(mine), len(os.sched_getaffinity(int(workers.pop())) & mine))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and affinities")
+@pytest.mark.parametrize("one_core", [False, True])
+def test_native_threads_are_woken_on_another_core_than_the_callers(one_core):
+    done = subprocess.run(
+        [sys.executable, "-c", CORES, *(["one core"] if one_core else [])],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    callers, workers = map(int, done.stdout.split())
+    assert workers == max(callers - 1, 1)
+    assert callers == 1 or not one_core
+
+
+def test_native_work_too_small_to_wake_a_thread_for_is_done_alone():
+    code = """
+import os, time
+from tests.build import test_parallel as t
+from pycnn import array, dispatch
+import numpy as np
+t.native.set_num_threads(2)
+def copied(images):  # 0.8 microseconds each
+    x = np.ones((images, 32, 1, 64), np.float32)
+    for _ in range(3):
+        dispatch.run("concat", x, x, out=np.empty((images, 64, 1, 64), np.float32),
+                     geometry=t.concat_geometry(1, (32, 32)))
+    return len(os.listdir("/proc/self/task"))
+alone = copied(1)
+print(copied(20) - alone, copied(64) - alone)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.split() == ["0", "1"], done.stdout + done.stderr
 
 
 # --- memory ---------------------------------------------------------------------------------------
