@@ -12,7 +12,7 @@ import pytest
 import pycnn
 from pycnn import array, dispatch
 from pycnn.config import native_status
-from pycnn.geometry import concat_geometry, conv2d_geometry
+from pycnn.geometry import conv2d_geometry
 
 native, why_none = native_status()
 pytestmark = pytest.mark.skipif(native is None, reason=f"no C++ extension: {why_none}")
@@ -166,14 +166,15 @@ def test_native_work_too_small_to_wake_a_thread_for_is_done_alone():
     code = """
 import os, time
 from tests.build import test_parallel as t
-from pycnn import array, dispatch
+from pycnn import dispatch
+from pycnn.geometry import concat_geometry
 import numpy as np
 t.native.set_num_threads(2)
 def copied(images):  # 0.8 microseconds each
     x = np.ones((images, 32, 1, 64), np.float32)
     for _ in range(3):
         dispatch.run("concat", x, x, out=np.empty((images, 64, 1, 64), np.float32),
-                     geometry=t.concat_geometry(1, (32, 32)))
+                     geometry=concat_geometry(1, (32, 32)))
     return len(os.listdir("/proc/self/task"))
 alone = copied(1)
 print(copied(20) - alone, copied(64) - alone)
