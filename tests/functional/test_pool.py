@@ -336,7 +336,12 @@ INDICES = np.array([[[[0, 3], [8, 15]]]])
     ],
 )  # fmt: skip
 def test_unpool(function, shape):
-    parity(function, shape, INDICES)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on several it stores any one of the elements with equal indices
+    try:
+        parity(function, shape, INDICES)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize(
