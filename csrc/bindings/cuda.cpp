@@ -4,7 +4,36 @@
 #include "bindings/kernels.h"
 
 #ifdef PYCNN_EMULATED
+#include <dlfcn.h>
+
 #include "cpu/threads.h"
+#include "emulator/engine.h"
+
+namespace pycnn {
+namespace {
+
+py::tuple sizes(const emulator::Size3& s) { return py::make_tuple(s.x, s.y, s.z); }
+
+// (offset of the kernel in this module's file, grid, block, bytes of dynamic shared memory) of each
+// launch that `call` makes.
+py::list launches(const py::function& call) {
+    emulator::Noting noting;
+    call();
+    py::list found;
+    for (const emulator::Launch& launch : noting.launches) {
+        Dl_info module{};
+        if (dladdr(launch.kernel, &module) == 0)
+            throw std::runtime_error("the system does not say where a kernel lies");
+        const auto offset =
+            static_cast<const char*>(launch.kernel) - static_cast<const char*>(module.dli_fbase);
+        found.append(
+            py::make_tuple(offset, sizes(launch.grid), sizes(launch.block), launch.shared_bytes));
+    }
+    return found;
+}
+
+}  // namespace
+}  // namespace pycnn
 #endif
 
 PYBIND11_MODULE(PYCNN_MODULE, m) {
@@ -20,6 +49,9 @@ PYBIND11_MODULE(PYCNN_MODULE, m) {
         "set_num_threads",
         [](py::handle count) { set_num_threads(int64_arg(count, "the number of threads")); },
         py::arg("count"), "Sets how many threads blocks are spread over.");
+    m.def("launches", &launches, py::arg("call"),
+          "Calls call() without running the kernels it launches on this thread, and returns of\n"
+          "each (offset in this module's file, grid, block, bytes of dynamic shared memory).");
 #endif
     bind_add_activation(m);
     bind_batch_norm(m);

@@ -397,10 +397,19 @@ Engine& engine() {
     return engine;
 }
 
+thread_local Noting* notes = nullptr;
+
 // Of the fiber that calls, without a look at the system's thread.
 Engine& engine_of_fiber() { return *static_cast<Engine*>(Current::stack().engine); }
 
 }  // namespace
+
+Noting::Noting() {
+    if (notes != nullptr) throw Fault("launches are noted already");
+    notes = this;
+}
+Noting::~Noting() { notes = nullptr; }
+bool noting() { return notes != nullptr; }
 
 void meet_block(Site site) { engine_of_fiber().meet_block(site); }
 
@@ -412,6 +421,7 @@ void run_grid(Size3 grid, Size3 block, size_t shared_bytes, const void* kernel,
               void (*body)(const void*), const void* arguments) {
     if (engine().busy()) throw Fault(name_of(*current) + " launches a kernel");
     check_launch(grid, block, shared_bytes);
+    if (notes != nullptr) return notes->launches.push_back({grid, block, shared_bytes, kernel});
     const auto run = [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             Block b{};

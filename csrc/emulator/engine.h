@@ -133,6 +133,24 @@ void meet_warp(unsigned mask, const char* what, Site site, Combine combine);
 void run_grid(Size3 grid, Size3 block, size_t shared_bytes, const void* kernel,
               void (*body)(const void*), const void* arguments);
 
+// What run_grid was told to run.
+struct Launch {
+    Size3 grid, block;
+    size_t shared_bytes;  // dynamic
+    const void* kernel;
+};
+
+// While one of these exists, the thread that made it runs no kernels: their launches are noted.
+class Noting {
+  public:
+    Noting();
+    ~Noting();
+    Noting(const Noting&) = delete;
+    Noting& operator=(const Noting&) = delete;
+    std::vector<Launch> launches;
+};
+bool noting();
+
 // "thread (3, 0, 0) of block (0, 1, 0)"
 std::string name_of(const Thread& thread);
 // "__syncthreads() at gemm.cuh:83"

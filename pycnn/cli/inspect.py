@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,9 +27,9 @@ Show = Callable[..., str | None]
 @click.option(
     "--dtype",
     type=click.Choice(["float16", "bfloat16", "float32", "float64"]),
-    help="By default float16 for Triton, and every dtype for CUDA.",
+    help="By default float16; CUDA's kernels are listed for every dtype.",
 )
-@click.option("--layer", help="Only what this named layer launches (Triton), e.g. vgg.c3_2.")
+@click.option("--layer", help="Only what this named layer launches, e.g. vgg.c3_2.")
 @click.option("--every", is_flag=True, help="Triton: every shipped configuration, not the chosen.")
 @click.option(
     "--sms", type=click.IntRange(1), help="Multiprocessors of the GPU; sm_90: 132, an H100's."
@@ -121,8 +122,6 @@ def _cuda(
     """Shows the CUDA kernels of that name; the reason where there are none to show."""
     from ..study import cubins, resources
 
-    if layer is not None:
-        return "a CUDA kernel is compiled once for all layers, and has none to name (--layer)"
     if form in resources.IRS:
         return f"nvcc shows no IR before PTX (--ptx instead of --{form})"
     reason = cubins.why_not()
@@ -133,12 +132,18 @@ def _cuda(
         return f"no CUDA kernel is called {kernel!r}; there are {', '.join(cubins.stems())}"
     name = cubins.normalized(arch)
     found = []
+    launched, unknown = _launches(kernel, dtype or "float16", layer)
+    if layer is not None and not launched:
+        return unknown or f"no CUDA kernel of {kernel!r} runs {layer} in {dtype or 'float16'}"
+    called = {launch.kernel for launch in launched}
     try:
         if form == "ptx":
             for stem in _progress(files, f"nvcc compiles {kernel}"):
                 click.echo(cubins.compile_source(stem, name, "ptx").decode())
             return None
         for one in _progress(resources.of_cuda(kernel, arch, dtype), f"nvcc compiles {kernel}"):
+            if layer is not None and one.name.partition(".")[2] not in called:
+                continue
             found.append(one)
             if form == "sass":
                 click.echo(f"// {one.name} on sm_{name}\n{one.texts['sass']}")
@@ -146,7 +151,52 @@ def _cuda(
         raise click.ClickException(f"{kernel} does not compile:\n{error}") from None
     if form == "resources":
         _tables("CUDA kernel", found, arch, f"sm_{name}, CUDA {cubins.version()}", sms)
+        if unknown:
+            make_console().print(f"grid and waves: {unknown}")
+        elif launched:
+            _launched(launched, found, arch, sms)
     return None
+
+
+def _launches(kernel: str, dtype: str, layer: str | None) -> tuple[list[Any], str | None]:
+    """What the named layers launch of a CUDA kernel; or why that is not known."""
+    from ..study import launches
+
+    reason = launches.why_not()
+    return ([], reason) if reason else (list(launches.launches(kernel, dtype, layer)), None)
+
+
+def _launched(launched: list[Any], found: list[Any], arch: int, sms: int | None) -> None:
+    """What named layers launch of the kernels `found`, and how that fills the GPU."""
+    from ..study.occupancy import limits_of, occupancy, waves
+
+    numbers = {one.name.partition(".")[2]: i for i, one in enumerate(found, 1)}
+    count = sms or limits_of(arch).multiprocessors
+    table = Table("layer", "primitive", "algorithm", "#", "grid", "block", "dynamic shared",
+                  "blocks", "occupancy", "waves", "wave efficiency",
+                  title="launched for the named layers, batch 32")  # fmt: skip
+    for launch in launched:
+        number = numbers.get(launch.kernel)
+        sizes = _size(launch.grid), _size(launch.block), f"{launch.shared:,}"
+        cells = [launch.kernel.partition("<")[0], *sizes, "", "", "", ""]
+        if number is not None:
+            facts = found[number - 1].facts
+            threads = math.prod(launch.block)
+            held = occupancy(arch, threads, facts.registers, facts.shared + launch.shared)
+            cells[0], cells[4:6] = str(number), [str(held.blocks), f"{held.share:.0%}"]
+            if held.blocks:
+                filled = waves(launch.grid, held.blocks, count)
+                cells[6:] = [f"{filled.number:.2f}", f"{filled.efficiency:.1%}"]
+        table.add_row(launch.layer, launch.primitive, launch.algorithm, *cells)
+    make_console().print(table)
+
+
+def _size(axes: tuple[int, ...]) -> str:
+    """Without the axes of 1 at the end."""
+    kept = list(axes)
+    while len(kept) > 1 and kept[-1] == 1:
+        kept.pop()
+    return " x ".join(f"{n:,}" for n in kept)
 
 
 def _progress(items: Any, what: str) -> Iterator[Any]:
@@ -191,8 +241,8 @@ def _tables(title: str, found: list[Any], arch: int, compiler: str, sms: int | N
     console.print(held)
     if not layers:
         console.print(
-            "threads: the most its launch bounds allow. Dynamic shared memory and the grid are its "
-            "launcher's, and not counted: a block may hold more, and fewer may be resident."
+            "threads: the most its launch bounds allow. Dynamic shared memory is its launcher's, "
+            "and not counted here."
         )
         return
     shown = {(one.primitive, one.layer): one.geometry for one in found}

@@ -26,7 +26,7 @@ from . import cubins, toolkit
 CSRC = cubins.CSRC
 # what CMakeLists.txt builds pycnn._emulated of and with, beside its kernels
 ENGINE = ("emulator/engine", "emulator/shared_arrays")
-HOST = ("cpu/memory", "cpu/parallel", "cpu/threads")
+HOST = ("cpu/cores", "cpu/memory", "cpu/parallel", "cpu/threads")
 FLAGS = (
     "-std=c++17", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden", f"-I{CSRC}",
     "-DPYCNN_CUDA", "-DPYCNN_EMULATED", "-Wall", "-Wextra", "-Wno-unknown-pragmas",

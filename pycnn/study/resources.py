@@ -2,7 +2,7 @@
 
 `of_triton` compiles what the named layers launch, `of_cuda` the files of csrc/cuda; both say what a
 multiprocessor then holds (occupancy.py) and has under way (in_flight.py). A Triton launch names its
-grid; that of a CUDA kernel is decided by its C++ launcher, and is not known here.
+grid; that of a CUDA kernel is decided by its C++ launcher: launches.py finds it out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import aot, cubins, sass
+from . import aot, cubins, elf, sass
 from .in_flight import bytes_in_flight
 from .occupancy import RESERVED, Occupancy, Waves, limits_of, occupancy, waves
 from .sass import Facts
@@ -126,7 +126,7 @@ def launch_bounds(cubin: bytes) -> dict[str, int]:
     """The most threads of a block, by mangled name, of the kernels that declare it
     (__launch_bounds__): in an ELF file's section .nv.info.<name>."""
     found = {}
-    for name, content in _sections(cubin):
+    for name, content in elf.sections(cubin):
         if not name.startswith(".nv.info."):
             continue
         at = 0
@@ -137,20 +137,6 @@ def launch_bounds(cubin: bytes) -> dict[str, int]:
                 found[name.removeprefix(".nv.info.")] = x * y * z
             at += 4 + (size if form == _SIZED else 0)
     return found
-
-
-def _sections(elf: bytes) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of the sections of a 64-bit ELF file that hold data."""
-    if elf[:5] != b"\x7fELF\x02":
-        raise ValueError("a cubin is a 64-bit ELF file, and this is none")
-    (table,) = struct.unpack_from("<Q", elf, 0x28)
-    each, count, names = struct.unpack_from("<3H", elf, 0x3A)
-    headers = [struct.unpack_from("<2I4Q", elf, table + i * each) for i in range(count)]
-    start = headers[names][4]
-    for name, kind, _, _, offset, size in headers:
-        end = elf.index(b"\0", start + name)
-        if kind != 8:  # SHT_NOBITS: memory without content
-            yield elf[start + name : end].decode(), elf[offset : offset + size]
 
 
 def sources(kernel: str) -> list[Path]:

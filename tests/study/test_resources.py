@@ -213,4 +213,5 @@ def test_the_table_says_what_a_multiprocessor_holds():
     ).output
     assert "on a multiprocessor of sm_80 (A100: 108)" in output
     assert "occupancy" in output and "KiB in flight" in output and "of 64" in output
-    assert "Dynamic shared memory and the grid are its launcher's" in output
+    assert "Dynamic shared memory is its launcher's" in output
+    assert "launched for the named layers" in output and "xcep.add" in output
