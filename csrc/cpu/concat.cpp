@@ -99,17 +99,13 @@ PYCNN_INLINE void copy_run(char* to, const char* from, int64_t bytes) {
     if (i < bytes) std::memcpy(to + i, from + i, static_cast<size_t>(bytes - i));
 }
 
-// Rows [first, last) of the whole from those of its parts, some rows of a part at a time: it is read
-// in one go, while the rows of the whole stay in the first cache.
+// Rows [first, last) of the whole from those of its parts.
 template <bool Stream>
 void join_rows(const Rows& all, const std::vector<Rows>& some, int64_t first, int64_t last) {
-    const int64_t block = Stream ? 1 : std::clamp<int64_t>(16384 / all.run, 1, 16);
-    for (int64_t begin = first; begin < last; begin += block) {
-        const int64_t end = std::min(begin + block, last);
-        char* at = all.data;
+    for (int64_t r = first; r < last; ++r) {
+        char* at = all.data + r * all.pitch;
         for (const Rows& part : some) {
-            for (int64_t r = begin; r < end; ++r)
-                copy_run<Stream>(at + r * all.pitch, part.data + r * part.pitch, part.run);
+            copy_run<Stream>(at, part.data + r * part.pitch, part.run);
             at += part.run;
         }
     }
