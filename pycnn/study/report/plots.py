@@ -118,13 +118,9 @@ def roofline(files: list[Results], theme: Theme) -> Any:
 
 def _roofs(files: list[Results], threads: int) -> list[dict[str, Any]]:
     """The newest roof that was measured with so many threads."""
+    key = str(threads or "gpu")
     by_date = sorted(files, key=lambda file: file.date, reverse=True)
-    found = [
-        file.roof[key]
-        for file in by_date
-        for key in (str(threads or "gpu"), "")
-        if key in file.roof
-    ]
+    found = [file.roof[key] for file in by_date if key in file.roof]
     return found[:1]
 
 

@@ -1,4 +1,4 @@
-"""Files of results, as the report reads them: one shape of row, whatever schema the file has.
+"""Files of results, as the report reads them: one shape of row, whatever was measured.
 
 A row is a dictionary with every key of `KEYS`, its "family" and its "device"; None is what its file
 does not know.
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import layers
+from ...benchmarks.schema import VERSION
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -44,8 +44,6 @@ _ALGORITHMS = {
     "tf32": "conv2d_implicit_gemm",
 }
 _PRIMITIVES = {"split": "concat", "col2im": "im2col"}
-# suites of schema 1 that time one primitive
-_SUITES = {"batch norm + relu": "batch_norm", "concat": "concat", "add + relu": "add_activation"}
 
 Row = dict[str, Any]
 
@@ -54,14 +52,13 @@ class Results(NamedTuple):
     """One file of results."""
 
     path: Path
-    schema: int
     device: str
     kind: str  # "cpu" or "gpu"
     isa: str
     versions: dict[str, str]
     commit: str
     date: str
-    roof: dict[str, dict[str, Any]]  # threads as text, "gpu", or "" for any -> the measured roof
+    roof: dict[str, dict[str, Any]]  # threads as text, or "gpu" -> the measured roof
     rows: list[Row]
 
 
@@ -77,7 +74,7 @@ def committed() -> list[Path]:
 
 
 def read(path: str | os.PathLike[str]) -> Results:
-    """A file of schema 1 or 2.
+    """A file of results.
 
     Raises:
         ValueError: it is no such file; says which row, and what is expected.
@@ -90,15 +87,15 @@ def read(path: str | os.PathLike[str]) -> Results:
         raise ValueError(f"{path}: not a JSON file: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("rows"), list):
         raise ValueError(f"{path}: not a file of results; expected an object with a list 'rows'")
-    schema = found.get("schema", 1)
-    if schema not in (1, 2):
-        raise ValueError(f"{path}: schema {schema!r}; accepted: 1, 2")
-    rows = [_row(path, i, row, schema) for i, row in enumerate(found["rows"])]
+    schema = found.get("schema")
+    if schema != VERSION:
+        raise ValueError(f"{path}: schema {schema!r}; accepted: {VERSION}")
+    rows = [_row(path, i, row) for i, row in enumerate(found["rows"])]
     device = str(found.get("device", "unknown device"))
     for row in rows:
         row["device"] = device
     return Results(
-        path, schema, device, found.get("kind", "cpu"),
+        path, device, found.get("kind", "cpu"),
         found.get("isa", ""), found.get("versions", {}), found.get("commit", ""),
         found.get("date", ""), _roof(path, found.get("roof")), rows,
     )  # fmt: skip
@@ -127,23 +124,20 @@ def _identity(file: Results, row: Row) -> tuple[Any, ...]:
 
 
 def _roof(path: Path, roof: Any) -> dict[str, dict[str, Any]]:
-    if not roof:
-        return {}
-    named = {"": roof} if "gbytes_per_second" in roof else roof
-    for one in named.values():
+    for one in (roof or {}).values():
         numbers = [one.get("gbytes_per_second"), *one.get("gflops", {}).values()]
         if not all(_positive(n) for n in numbers):
             raise ValueError(
                 f"{path}: roof {one!r}; expected positive gbytes_per_second and gflops by dtype"
             )
-    return named
+    return roof or {}
 
 
 def _positive(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
 
 
-def _row(path: Path, index: int, given: Any, schema: int) -> Row:
+def _row(path: Path, index: int, given: Any) -> Row:
     if not isinstance(given, dict) or not {"suite", "name"} <= given.keys():
         raise ValueError(f"{path}: row {index} is {given!r:.60}; expected a suite and a name")
     row: Row = {key: given.get(key) for key in KEYS}
@@ -158,36 +152,8 @@ def _row(path: Path, index: int, given: Any, schema: int) -> Row:
                 f"{path}: row {index}, {row['name']!r}: {key} is {value!r}; expected a positive "
                 "number, of seconds an object with the least of them"
             )
-    if schema == 1:
-        _complete(row, given)
     row["family"] = family(row["primitive"], row["algorithm"])
     return row
-
-
-def _complete(row: Row, given: Row) -> None:
-    """What schema 1 leaves to be known: its programs timed float32 alone, and named no primitive.
-
-    Its rates are those of the least time."""
-    row["dtype"] = row["dtype"] or "float32"
-    if row["suite"] == "peak memory":
-        row["suite"] = MEMORY
-        return
-    if row["suite"] not in NETS:
-        row["primitive"] = _primitive(row["suite"], row["name"], row["pass"])
-    for total, rate in (("flops", "gflops"), ("bytes", "gbytes_per_second")):
-        if row[rate] is not None:
-            row[total] = round(row[rate] * row["seconds"]["least"] * 1e9)
-    known = {given.get("opponent", "PyTorch"): given.get("opponent_seconds")}
-    others = given.get("opponent_other_layout", {})
-    row["opponents"] = known | {f"PyTorch, {name}": {"least": t} for name, t in others.items()}
-
-
-def _primitive(suite: str, name: str, direction: str | None) -> str | None:
-    if suite == "convolution":
-        return f"conv2d_{direction}"
-    if suite == "pooling" and name in layers.POOLS:
-        return "max_pool2d" if layers.POOLS[name].kind == "max" else "avg_pool2d"
-    return _SUITES.get(suite)
 
 
 def family(primitive: str | None, algorithm: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Every picture is drawn of every schema, shows what it should, and is the same every time."""
+"""Every picture shows what it should, and is the same every time."""
 
 import xml.etree.ElementTree as ElementTree
 
