@@ -59,7 +59,9 @@ def test_running_sums_and_products():
         parity(lambda T, x, d=dim: x.cumprod(d), (3, 4))
     zeros = np.array([[1.0, 0.0, 2.0, 3.0], [0.0, 2.0, 0.0, 1.0]])
     parity(lambda T, x: T.cumprod(x, 1), zeros)
-    parity(lambda T, x: x.cumsum(0, dtype=T.float64), (3, 4), dtype="float32", rtol=1e-6)
+    # torch adds the gradient up in float32: terms of a few units may cancel
+    wide = {"dtype": "float32", "rtol": 1e-6, "atol": 2e-6}
+    parity(lambda T, x: x.cumsum(0, dtype=T.float64), (3, 4), **wide)
     parity(lambda T, x: x.cumsum(0, dtype=T.float32), np.arange(5), gradients=False)
     parity(lambda T, x: x.cumsum(0), np.array([1.0, math.nan, 2.0]))
 
