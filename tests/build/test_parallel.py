@@ -149,6 +149,7 @@ print(len(mine), len(os.sched_getaffinity(int(workers.pop())) & mine))
 """
 
 
+@pytest.mark.unchecked  # a sanitizer may start a thread of its own
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and affinities")
 @pytest.mark.parametrize("one_core", [False, True])
 def test_native_threads_are_woken_on_another_core_than_the_callers(one_core):
@@ -162,6 +163,8 @@ def test_native_threads_are_woken_on_another_core_than_the_callers(one_core):
     assert callers == 1 or not one_core
 
 
+@pytest.mark.unchecked  # likewise
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_native_work_too_small_to_wake_a_thread_for_is_done_alone():
     code = """
 import os, time
