@@ -40,7 +40,7 @@ void relax() {
 // what a thread wrote is in its core's cache when the next job reads it. A thread that has done its
 // own takes from the others' stretches.
 //
-// A kernel that saves cores wakes a thread on that of the caller, where it waits for milliseconds.
+// A system that saves cores wakes a thread on that of the caller, where it waits for milliseconds.
 // So sleeping workers are kept off the caller's core before they are woken.
 class Pool {
   public:
@@ -54,10 +54,10 @@ class Pool {
         body_ = &body;
         error_ = nullptr;
         deal(tasks, helpers + 1);
+        if (sleepers_.load() > 0) keep_off_core(current_core(), helpers);
         state_.fetch_and(~kClosed);
         epoch_.fetch_add(1);
         if (sleepers_.load() > 0) {
-            keep_off_core(current_core(), helpers);
             std::lock_guard<std::mutex> lock(sleep_);
             wake_.notify_all();
         }
